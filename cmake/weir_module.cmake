@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+# weir_module(NAME SOURCES … DEPS …): one folder, one static library, one set of warnings.
+# weir_test(NAME SOURCES … DEPS … [LABELS …]): one cmocka program, registered with ctest.
+
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+endif()
+
+set(WEIR_WARNINGS -Wall -Wextra -Wshadow -Wvla -Wpointer-arith -Wundef)
+set(WEIR_C_WARNINGS -Wmissing-prototypes -Wstrict-prototypes)
+if(WEIR_WERROR)
+  list(APPEND WEIR_WARNINGS -Werror)
+endif()
+
+add_library(weir_flags INTERFACE)
+target_compile_options(weir_flags INTERFACE ${WEIR_WARNINGS} -fno-omit-frame-pointer
+  $<$<COMPILE_LANGUAGE:C>:${WEIR_C_WARNINGS}>)
+target_include_directories(weir_flags INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_definitions(weir_flags INTERFACE _GNU_SOURCE WEIR_VERSION="${PROJECT_VERSION}")
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  target_compile_options(weir_flags INTERFACE -msse4.2 -mpclmul)
+endif()
+if(WEIR_SANITIZE)
+  target_compile_options(weir_flags INTERFACE -fsanitize=${WEIR_SANITIZE} -fno-sanitize-recover=all)
+  target_link_options(weir_flags INTERFACE -fsanitize=${WEIR_SANITIZE})
+endif()
+if(WEIR_FUZZ)
+  target_compile_options(weir_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+# Optimised builds keep CHECK(); plain assert() is not used.
+set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O2 -g")
+set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g -DNDEBUG")
+
+function(weir_module NAME)
+  cmake_parse_arguments(M "" "" "SOURCES;DEPS" ${ARGN})
+  add_library(weir_${NAME} STATIC ${M_SOURCES})
+  target_link_libraries(weir_${NAME} PUBLIC weir_flags Threads::Threads ${M_DEPS})
+endfunction()
+
+function(weir_test NAME)
+  cmake_parse_arguments(T "" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+  add_executable(${NAME} ${T_SOURCES})
+  target_link_libraries(${NAME} PRIVATE ${T_DEPS} cmocka)
+  add_test(NAME ${NAME} COMMAND ${NAME})
+  if(NOT T_TIMEOUT)
+    set(T_TIMEOUT 120)
+  endif()
+  set_tests_properties(${NAME} PROPERTIES LABELS "unit;${T_LABELS}" TIMEOUT ${T_TIMEOUT})
+endfunction()
+
+# weir_fuzzer(NAME SOURCES … DEPS …): a libFuzzer target with a short bounded run under ctest.
+function(weir_fuzzer NAME)
+  if(NOT WEIR_FUZZ)
+    return()
+  endif()
+  cmake_parse_arguments(F "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${NAME} ${F_SOURCES})
+  target_link_libraries(${NAME} PRIVATE ${F_DEPS})
+  target_link_options(${NAME} PRIVATE -fsanitize=fuzzer)
+  add_test(NAME ${NAME} COMMAND ${NAME} -max_total_time=8 -rss_limit_mb=1024 -timeout=5)
+  set_tests_properties(${NAME} PROPERTIES LABELS "fuzz" TIMEOUT 120)
+endfunction()
