@@ -10,7 +10,7 @@ if(CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
 endif()
 
-set(WEIR_WARNINGS -Wall -Wextra -Wshadow -Wvla -Wpointer-arith -Wundef)
+set(WEIR_WARNINGS -Wall -Wextra -Wshadow -Wvla -Wpointer-arith -Wundef -Wno-format-truncation)
 set(WEIR_C_WARNINGS -Wmissing-prototypes -Wstrict-prototypes)
 if(WEIR_WERROR)
   list(APPEND WEIR_WARNINGS -Werror)
