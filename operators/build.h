@@ -20,7 +20,7 @@ struct build_ctx {
     size_t cache_bytes;               // record cache per store
     uint32_t output;                  // NODE_TO and repartitions: index for ctx->emit
     const struct codec *output_codec; // value format of the output topic
-    bool carried; // the output is an internal topic: doc_carry instead of encode
+    bool carried;     // the output is an internal topic: doc_carry instead of encode
     struct op *table; // NODE_JOIN: the operator of inputs[1], in the same task; borrowed
 };
 

@@ -6,9 +6,9 @@
 const char *agg_kind_name(enum agg_kind kind)
 {
     static const char *const names[] = {
-        [AGG_COUNT] = "count",       [AGG_SUM] = "sum",       [AGG_MEAN] = "mean",
-        [AGG_MIN] = "min",           [AGG_MAX] = "max",       [AGG_STDDEV] = "stddev",
-        [AGG_LAST] = "last",         [AGG_DISTINCT] = "distinct", [AGG_REDUCE] = "reduce",
+        [AGG_COUNT] = "count",    [AGG_SUM] = "sum",           [AGG_MEAN] = "mean",
+        [AGG_MIN] = "min",        [AGG_MAX] = "max",           [AGG_STDDEV] = "stddev",
+        [AGG_LAST] = "last",      [AGG_DISTINCT] = "distinct", [AGG_REDUCE] = "reduce",
         [AGG_FOLD] = "aggregate",
     };
     CHECK((size_t)kind < ARRAY_COUNT(names));
@@ -18,10 +18,17 @@ const char *agg_kind_name(enum agg_kind kind)
 const char *node_kind_name(enum node_kind kind)
 {
     static const char *const names[] = {
-        [NODE_STREAM] = "stream",       [NODE_TABLE] = "table", [NODE_FILTER] = "filter",
-        [NODE_MAP] = "map",             [NODE_WITH] = "with",   [NODE_KEY_BY] = "key_by",
-        [NODE_PEEK] = "peek",           [NODE_FEATURES] = "features",
-        [NODE_AGGREGATE] = "aggregate", [NODE_JOIN] = "join",   [NODE_TO] = "to",
+        [NODE_STREAM] = "stream",
+        [NODE_TABLE] = "table",
+        [NODE_FILTER] = "filter",
+        [NODE_MAP] = "map",
+        [NODE_WITH] = "with",
+        [NODE_KEY_BY] = "key_by",
+        [NODE_PEEK] = "peek",
+        [NODE_FEATURES] = "features",
+        [NODE_AGGREGATE] = "aggregate",
+        [NODE_JOIN] = "join",
+        [NODE_TO] = "to",
     };
     CHECK((size_t)kind < ARRAY_COUNT(names));
     return names[kind];

@@ -15,8 +15,8 @@ const char *drop_reason_name(enum drop_reason reason)
 
 void op_link(struct op *parent, struct op *child)
 {
-    parent->next = check_alloc(
-        realloc(parent->next, (parent->next_count + 1) * sizeof(struct op *)));
+    parent->next =
+        check_alloc(realloc(parent->next, (parent->next_count + 1) * sizeof(struct op *)));
     parent->next[parent->next_count++] = child;
 }
 
