@@ -91,6 +91,9 @@ struct op_ctx {
     void *task;
     // Counts a drop; `m` may be routed or sampled by the task.
     void (*drop)(struct op_ctx *, const struct op *, enum drop_reason, const struct msg *);
+    // A record that an operator pushed on its own (released after being held) failed further down;
+    // ctx->err and ctx->failed say where. 0: it was set aside, go on; -1: stop, return -1.
+    int (*set_aside)(struct op_ctx *, const struct op *at, const struct msg *);
     // Appends to an output topic of the task (index from the plan): key, value bytes, time, origin.
     int (*emit)(struct op_ctx *, uint32_t output, const struct msg *, struct slice value);
 };
