@@ -30,7 +30,7 @@ static inline void connector_count(_Atomic uint64_t *counter, uint64_t n)
     atomic_store_explicit(counter, now + n, memory_order_relaxed);
 }
 
-struct connector_ctx { // borrowed from open until close
+struct connector_ctx {                 // borrowed from open until close
     const struct connector_spec *spec; // borrowed for the connector's life
     const char *app;                   // names group, offsets topic and dead letters
     struct log *log;                   // borrowed; this thread's own client

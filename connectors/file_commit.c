@@ -142,14 +142,15 @@ static int publish(const struct file_commit *c, int64_t number, const struct buf
     return 0;
 }
 
-// The temporary file becomes the final one; done already is fine, and so is a finished file that
-// somebody has taken away.
+// The temporary file becomes the final one. In a repair, done already is fine, and so is a finished
+// file that somebody has taken away since.
 static int rename_one(const struct file_commit *c, int64_t opening, const struct sink_file *f,
                       struct err *e)
 {
+    bool repair = opening != c->opening;
     char tmp[FILE_COMMIT_NAME + 32];
     snprintf(tmp, sizeof tmp, ".%s.%012" PRId64 ".tmp", f->name, opening);
-    if (renameat(c->dir, tmp, c->dir, f->name) == 0 || errno == ENOENT)
+    if (renameat(c->dir, tmp, c->dir, f->name) == 0 || (repair && errno == ENOENT))
         return 0;
     return err_io(e, "cannot rename \"%s/%s\" to \"%s\"", c->path, tmp, f->name);
 }
@@ -235,7 +236,7 @@ static int take_over(struct file_commit *c, struct err *e)
         if (newest_entry(c, &newest, e) != 0 || (newest >= 0 && load_entry(c, newest, e) != 0))
             return -1;
         c->number = newest;
-        c->opening = newest + 1;
+        c->opening = newest + 1; // no entry that exists can carry it
         if (add_entry(c, NULL, 0, c->next_offset, c->next_row, e) == 0) {
             c->number = c->opening;
             delete_strays(c);
@@ -296,7 +297,7 @@ int file_commit_open(struct file_commit *c, const char *path, const struct log_t
     memcpy(c->topic_id, topic->id, 16);
     c->partition = partition;
     snprintf(c->format, sizeof c->format, "%s", format);
-    c->next_offset = -1;
+    c->next_offset = c->opening = -1;
     if (open_directories(c, e) != 0 || take_over(c, e) != 0) {
         file_commit_close(c);
         return -1;

@@ -7,13 +7,15 @@
 //   _commit/<topic>-<partition>-<number, 12 digits>.json
 //
 // Invariants
-// L1  An entry appears whole or not at all (written aside, synced, link(2)), and its number is taken
+// L1  An entry appears whole or not at all (written aside, synced, link(2)), and its number is
+// taken
 //     by exactly one writer: the second one gets ERR_FENCED and must stop.
 // L2  Opening takes a number of its own with an entry that lists no files. From then on an earlier
 //     owner that still lives cannot commit: its next number is gone. Only after that are stray
 //     temporary files deleted, so no file that could still be committed is.
 // L3  Temporary names carry the opening's number, so two owners never write the same file.
-// L4  Files are synced, and their directory too, before the entry; renamed after it. A crash between
+// L4  Files are synced, and their directory too, before the entry; renamed after it. A crash
+// between
 //     the two is repaired at the next opening. Entries are never deleted (a hole would let an old
 //     owner in): one small file per finished file.
 //
@@ -40,8 +42,8 @@ struct file_commit {
     uint8_t topic_id[16];
     int32_t partition;
     char format[16];
-    int64_t opening; // our opening entry's number
-    int64_t number;  // the newest entry's
+    int64_t opening;     // our opening entry's number
+    int64_t number;      // the newest entry's
     int64_t next_offset; // -1: nothing consumed yet
     int64_t next_row;
 };

@@ -89,10 +89,11 @@ static bool get_all(const struct value *v, struct file_position *p)
     memcpy(p->path, path->s.p, path->s.n);
     p->path[path->s.n] = 0;
     p->ended = ended->b;
-    return get_id(json_map_get(v, "file"), &p->id) && json_map_int(v, "byte", &p->byte) && p->byte >= 0 &&
-           json_map_int(v, "line", &p->line) && json_map_int(v, "row", &p->row) && p->row >= 0 &&
-           json_map_hex(v, "header", &p->header) && get_time(v, "max_time", &p->max_time) &&
-           get_time(v, "watermark", &p->watermark) && get_rotated(json_map_get(v, "rotated"), p);
+    return get_id(json_map_get(v, "file"), &p->id) && json_map_int(v, "byte", &p->byte) &&
+           p->byte >= 0 && json_map_int(v, "line", &p->line) && json_map_int(v, "row", &p->row) &&
+           p->row >= 0 && json_map_hex(v, "header", &p->header) &&
+           get_time(v, "max_time", &p->max_time) && get_time(v, "watermark", &p->watermark) &&
+           get_rotated(json_map_get(v, "rotated"), p);
 }
 
 int file_position_decode(struct slice json, struct file_position *out, struct err *e)
