@@ -6,6 +6,7 @@
 #pragma once
 
 #include "operators/build.h"
+#include "operators/op_table.h"
 #include "operators/opdoc.h"
 #include "state/db.h"
 
