@@ -7,3 +7,4 @@
 
 int cmd_broker(int argc, char **argv);
 int cmd_topic(int argc, char **argv);
+int cmd_generate(int argc, char **argv);
