@@ -292,7 +292,7 @@ static void test_csv_rows(void **state)
                        "1002,abc,8,,n,true\n"
                        "1003,1,9,,n\n"
                        "1004,.5,+10,\"q\",\"\xc3\xa9\\\",\n"
-                       "1005,1e3,11,,n,FALSE";
+                       "1005,1e3,11,,\"\",FALSE";
     const char *want =
         "1000|7|{\"id\":7,\"name\":\"a \\\"b\\\",\\nc\",\"price\":1.50,\"ok\":true,\"at\":1000}\n"
         "1532476800000|7|{\"id\":7,\"name\":null,\"price\":-3,\"ok\":false,"
@@ -300,7 +300,7 @@ static void test_csv_rows(void **state)
         "bad: column \"price\": \"abc\" is not a double\n"
         "bad: the row has 5 columns, the header has 6\n"
         "1004|10|{\"id\":10,\"name\":\"\xc3\xa9\\\\\",\"price\":0.5,\"ok\":null,\"at\":1004}\n"
-        "1005|11|{\"id\":11,\"name\":\"n\",\"price\":1000,\"ok\":false,\"at\":1005}\n";
+        "1005|11|{\"id\":11,\"name\":\"\",\"price\":1000,\"ok\":false,\"at\":1005}\n";
     struct cut cut;
     for (uint32_t step = 1; step < 200; step = step * 2 + 1) {
         cut_all(rows, text, step, &cut);
@@ -348,11 +348,16 @@ static void test_csv_open_quote(void **state)
         .header = false, .delimiter = ',', .codec = codec, .max_row = 20};
     struct source_rows *rows = rows_of(&o);
     struct cut cut;
-    cut_all(rows, "1,2\n\"3,4\n5,6\n7,8\n9,true\nx,1.5\n", 64, &cut);
-    assert_non_null(strstr(cut.text, "{\"a\":1,\"b\":2}\nbad: "));
-    assert_non_null(strstr(cut.text, "is a quote not closed?\n"));
-    assert_non_null(strstr(cut.text, "|{\"a\":5,\"b\":6}\n"));
-    assert_non_null(strstr(cut.text, "|{\"a\":\"x\",\"b\":1.5}\n"));
+    const char *text = "1,2\n0,\"3,4\n5,6\n7,8\n9,true\nx,1.5\n";
+    for (uint32_t step = 5; step < 100; step += 40) { // the limit hits first, or the end does
+        cut_all(rows, text, step, &cut);
+        assert_non_null(strstr(cut.text, "{\"a\":1,\"b\":2}\nbad: "));
+        assert_non_null(
+            strstr(cut.text, step == 5 ? "is a quote not closed?\n" : "not closed, in"));
+        assert_non_null(strstr(cut.text, "|{\"a\":5,\"b\":6}\n"));
+        assert_non_null(strstr(cut.text, "|{\"a\":\"x\",\"b\":1.5}\n"));
+        assert_int_equal(cut.bytes, strlen(text));
+    }
     source_rows_free(rows);
     codec_free(codec);
 }
