@@ -226,12 +226,13 @@ int row_plan_convert(struct row_plan *p, const struct csv_row *row, struct row_o
         struct slice cell = row->fields[c->at];
         memcpy(w, c->before.p, c->before.n);
         w += c->before.n;
-        if (cell.n == 0 && c->fallback.p != NULL) {
+        bool text = row->quoted[c->at] && c->type == FIELD_STRING; // "" is a text, not a gap
+        if (cell.n == 0 && c->fallback.p != NULL && !text) {
             memcpy(w, c->fallback.p, c->fallback.n);
             w += c->fallback.n;
             continue;
         }
-        w = cell.n == 0 ? NULL : cell_put_json(c->type, cell, w);
+        w = cell.n == 0 && !text ? NULL : cell_put_json(c->type, cell, w);
         if (w == NULL)
             return bad_cell(c->name, field_type_name(c->type), cell, e);
     }

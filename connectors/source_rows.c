@@ -124,6 +124,10 @@ static int oversize(struct source_rows *s, struct slice window, struct source_ro
         row->raw.n = 4096;
     err_set(&s->reason, ERR_CORRUPT, "the row is longer than max_row_bytes (%u)%s", s->o.max_row,
             s->o.jsonl ? "" : "; is a quote not closed?");
+    if (s->csv != NULL) { // it remembers how far into these bytes it was
+        csv_free(s->csv);
+        s->csv = csv_new(s->o.delimiter);
+    }
     return bad(s, row);
 }
 
