@@ -30,8 +30,10 @@ int doc_take(struct doc *d, const struct plan_field *p, struct value *out, struc
 
 static void put_member(struct slice name, const struct value *v, bool comma, struct buf *out)
 {
+    // Room for what most members need at once; strings and odd names find the rest themselves.
+    buf_reserve(out, name.n + 48);
     if (comma)
-        buf_u8(out, ',');
+        out->p[out->n++] = ',';
     value_json_string(name, out);
     buf_u8(out, ':');
     value_to_json(v, out);

@@ -61,8 +61,34 @@ static uint32_t put_special(struct slice s, uint8_t **o)
     return 1;
 }
 
+static inline bool all_plain(struct slice s)
+{
+    uint32_t i = 0;
+    for (; s.n - i >= 8; i += 8) {
+        if (!plain8(s.p + i))
+            return false;
+    }
+    if (i != s.n && s.n >= 8)
+        return plain8(s.p + s.n - 8);
+    for (; i < s.n; i++) {
+        if (!plain(s.p[i]))
+            return false;
+    }
+    return true;
+}
+
 void value_json_string(struct slice s, struct buf *out)
 {
+    enum { SHORT = 64 };
+    if (s.n <= SHORT && all_plain(s)) {
+        uint8_t *p = buf_reserve(out, SHORT + 2);
+        p[0] = '"';
+        if (s.n != 0)
+            memcpy(p + 1, s.p, s.n);
+        p[s.n + 1] = '"';
+        out->n += s.n + 2;
+        return;
+    }
     // Six bytes for each input byte is the worst case; long strings are done in parts.
     enum { PART = 4096 };
     buf_u8(out, '"');

@@ -81,22 +81,22 @@ static enum log_outcome send(struct commit *c, uint32_t offsets, struct err *err
 
 static int apply(struct commit *c, struct task **tasks, uint32_t n, struct err *err)
 {
-    FAILPOINT("commit.committed");
+    FAILPOINT_STOP("commit.committed", err);
     if (db_write(c->db, c->batch, err) != 0)
         return -1;
-    FAILPOINT("commit.written");
+    FAILPOINT_STOP("commit.written", err);
     for (uint32_t i = 0; i < n; i++) {
         if (tasks[i]->changed)
             task_applied(tasks[i]);
     }
-    FAILPOINT("commit.applied");
+    FAILPOINT_STOP("commit.applied", err);
     c->count++;
     return 1;
 }
 
 int commit_run(struct commit *c, struct task **tasks, uint32_t n, struct err *err)
 {
-    FAILPOINT("commit.begin");
+    FAILPOINT_STOP("commit.begin", err);
     if (commit_begin(c, err) != 0)
         return -1;
     int offsets = flush_all(c, tasks, n, err);
@@ -104,7 +104,7 @@ int commit_run(struct commit *c, struct task **tasks, uint32_t n, struct err *er
         logline(LOG_WARN, "commit", "aborted: %s", err->text);
         return commit_abort(c, tasks, n, err);
     }
-    FAILPOINT("commit.flushed");
+    FAILPOINT_STOP("commit.flushed", err);
     switch (send(c, (uint32_t)offsets, err)) {
     case LOG_COMMITTED:
         c->open = false;

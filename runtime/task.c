@@ -36,7 +36,7 @@ static int emit(struct op_ctx *ctx, uint32_t output, const struct msg *m, struct
     struct task *t = ctx->task;
     struct task_output *o = &t->outputs[output];
     uint8_t origin[ORIGIN_SIZE];
-    struct log_header header = {slice_str(ORIGIN_HEADER), slice_of(origin, ORIGIN_SIZE)};
+    struct log_header header = origin_header(origin);
     struct log_record r = {.time = m->time, .key = m->key, .value = value};
     if (o->carried) {
         origin_encode(&m->origin, origin);
@@ -464,8 +464,10 @@ void task_close(struct task *t)
         t->env->log->ops->unassign(t->env->log, in->tp, &ignored);
     }
     for (uint32_t i = 0; t->ops != NULL && i < t->ops_count; i++) {
-        if (t->ops[i] != NULL)
-            t->ops[i]->ops->free(t->ops[i]);
+        if (t->ops[i] == NULL)
+            continue;
+        free(t->ops[i]->next);
+        t->ops[i]->ops->free(t->ops[i]);
     }
     wm_release(&t->wm);
     if (t->script != NULL)

@@ -178,6 +178,7 @@ int task_rewind(struct task *t, struct err *err)
     for (uint32_t i = 0; i < t->stores_count; i++)
         store_dropped(t->stores[i].store);
     for (uint32_t i = 0; i < t->ops_count; i++) {
+        t->ops[i]->has_told = false;
         if (t->ops[i]->ops->reset != NULL)
             t->ops[i]->ops->reset(t->ops[i]);
     }

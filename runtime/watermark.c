@@ -114,12 +114,17 @@ void wm_reset(struct wm *w)
     w->ended = false;
 }
 
+static struct wm_group *group_find(struct wm_input *in, uint32_t id)
+{
+    for (uint32_t i = 0; i < in->groups_count; i++)
+        if (in->groups[i].id == id)
+            return &in->groups[i];
+    return NULL;
+}
+
 static struct wm_group *group_get(struct wm_input *in, uint32_t id, int32_t writers)
 {
-    struct wm_group *g = NULL;
-    for (uint32_t i = 0; i < in->groups_count && g == NULL; i++)
-        if (in->groups[i].id == id)
-            g = &in->groups[i];
+    struct wm_group *g = group_find(in, id);
     if (g == NULL) {
         in->groups = check_alloc(realloc(in->groups, (in->groups_count + 1) * sizeof(*in->groups)));
         g = &in->groups[in->groups_count++];
@@ -261,13 +266,16 @@ static void groups_decode(struct wm_input *in, struct cur *c, bool new_run)
             c->failed = true;
             return;
         }
-        struct wm_group *to = in == NULL ? NULL : group_get(in, id, (int32_t)writers);
+        // How many are expected now wins over how many there were.
+        struct wm_group *to = in == NULL ? NULL : group_find(in, id);
+        if (in != NULL && to == NULL)
+            to = group_get(in, id, (int32_t)writers);
         for (uint64_t k = 0; k < writers; k++) {
             int64_t watermark = (int64_t)cur_u64(c);
             uint8_t flags = cur_u8(c);
             if (new_run)
                 flags &= (uint8_t)~MARKER_END;
-            if (to != NULL)
+            if (to != NULL && k < (uint64_t)to->writers_count)
                 to->writers[k] = (struct wm_writer){watermark, flags};
         }
     }

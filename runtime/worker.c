@@ -277,6 +277,11 @@ static int try_ends(struct worker *w, struct err *err)
     return 0;
 }
 
+void worker_set_bounded(struct worker *w)
+{
+    w->task_env.bounded = true;
+}
+
 static int work(struct worker *w, int64_t wait_ms, struct err *err)
 {
     if (open_wanted(w, err) != 0)
@@ -293,11 +298,11 @@ static int work(struct worker *w, int64_t wait_ms, struct err *err)
     if (done < 0)
         return -1;
     bool idle = done == 0 && got == 0;
-    if (idle && (w->env->bounded ? try_ends(w, err) : check_idle(w, err)) != 0)
+    if (idle && (w->task_env.bounded ? try_ends(w, err) : check_idle(w, err)) != 0)
         return -1;
     if (any_changed(w) && due(w, idle) && worker_commit(w, err) != 0)
         return -1;
-    if (w->env->bounded && w->finished_count == w->tasks_count)
+    if (w->task_env.bounded && w->finished_count == w->tasks_count)
         return 2;
     return idle ? 0 : 1;
 }
