@@ -408,7 +408,8 @@ void dsl_open(struct script *s)
     sandbox_private(L);
     CHECK(lua_setupvalue(L, -2, 1) != NULL);
     luaL_newlib(L, bindings);
-    luaL_newlib(L, helpers_functions);
+    lua_newtable(L);
+    luaL_setfuncs(L, helpers_functions, 0);
     lua_setfield(L, -2, "helpers");
     lua_pushlightuserdata(L, NULL);
     lua_setfield(L, -2, "null");
