@@ -75,11 +75,12 @@ static uint32_t format_short(double d, char *out)
     return n;
 }
 
-// Lays out 0.DIGITS × 10^point: plainly between 1e-6 and 1e21, else with an exponent.
-static uint32_t lay_out(const char *digits, uint32_t count, int point, char *out)
+// Lays out 0.DIGITS × 10^point: plainly from 1e-6 to 2^53, else with an exponent: a larger whole
+// number would be read as an integer, whose value is not the double's.
+static uint32_t lay_out(const char *digits, uint32_t count, int point, bool plain, char *out)
 {
     char *p = out;
-    if (point > 0 && point <= 21) {
+    if (point > 0 && plain) {
         uint32_t whole = (uint32_t)point < count ? (uint32_t)point : count;
         memcpy(p, digits, whole);
         p += whole;
@@ -135,7 +136,7 @@ uint32_t value_format_double(double d, char out[32])
     char digits[32];
     int point;
     n = number_shim_digits(d, digits, &point);
-    return sign + lay_out(digits, n, point, out + sign);
+    return sign + lay_out(digits, n, point, d < 0x1p53, out + sign);
 }
 
 // What the grammar found.
@@ -271,7 +272,7 @@ int number_parse_loose(struct slice text, struct value *out)
     bool digits = p > whole;
     for (; p < end; p++) {
         digits |= is_digit(*p);
-        if (*p == '.' && (p + 1 == end || !is_digit(p[1])))
+        if (*p == '.' && (p + 1 == end || (p[1] | 0x20) == 'e'))
             continue;
         strict[n++] = (char)*p;
     }

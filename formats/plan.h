@@ -14,7 +14,7 @@ struct plan_field {
 
 // One field of the Avro writer, in the order of its bytes.
 struct avro_step {
-    enum field_type type;
+    enum field_type type, as; // as written, and as the reader wants it
     bool nullable;
     uint8_t null_index; // of the union
     int32_t target;     // the reader's field, or -1: read over it
