@@ -9,10 +9,11 @@
 // acks 1 and -1 are the same with one replica; acks 0 waits as well (so that one connection cannot
 // run ahead of the disk) and then says nothing, or closes the connection when something failed.
 #include "broker/api.h"
+#include "log/batch.h"
 
 #include <stdatomic.h>
 
-enum { BATCH_HEADER = 61, BATCH_MAGIC_AT = 16, BATCH_ATTRIBUTES_AT = 21, CODEC_MASK = 7, ZSTD = 4 };
+enum { MAGIC_AT = 16 };    // in every version of the message format
 enum { FIRST_SERVED = 3 }; // versions below carry message formats nobody should write any more
 
 struct produce_partition {
@@ -65,19 +66,16 @@ static int16_t check_records(const struct api_call *call, struct slice records)
 {
     if (call->version < FIRST_SERVED)
         return BROKER_UNSUPPORTED_VERSION;
-    if (records.p == NULL || records.n <= BATCH_MAGIC_AT)
+    struct batch_header h;
+    if (records.p == NULL || records.n <= MAGIC_AT)
         return BROKER_CORRUPT_MESSAGE;
-    if (records.p[BATCH_MAGIC_AT] < 2)
+    if (records.p[MAGIC_AT] < 2)
         return API_UNSUPPORTED_FOR_MESSAGE_FORMAT;
-    if (records.n < BATCH_HEADER)
+    if (batch_header_parse(records, &h) != 1)
         return BROKER_CORRUPT_MESSAGE;
-    uint64_t size = 12 + (uint64_t)bytes_get32(records.p + 8);
-    if (size > records.n)
-        return BROKER_CORRUPT_MESSAGE;
-    if (size < records.n) // one batch per partition and request
+    if (h.size < records.n) // one batch per partition and request
         return BROKER_INVALID_RECORD;
-    int codec = bytes_get16(records.p + BATCH_ATTRIBUTES_AT) & CODEC_MASK;
-    if (codec == ZSTD && call->version < 7)
+    if ((h.attributes & BATCH_CODEC) == BATCH_ZSTD && call->version < 7)
         return BROKER_UNSUPPORTED_COMPRESSION;
     return BROKER_OK;
 }
