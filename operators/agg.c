@@ -144,22 +144,30 @@ static void keep_value(struct agg *a, struct agg_cell *c, const struct value *v)
     c->value_n = a->scratch.n;
 }
 
+// Most sums are of integers: a cell gets the room for decimals with the first one.
+static void want_decimals(struct agg_cell *c)
+{
+    if (c->decimals)
+        return;
+    if (c->sum == NULL)
+        c->sum = check_alloc(malloc(sizeof(*c->sum)));
+    exact_sum_init(c->sum);
+    c->decimals = true;
+}
+
 static void add_number(struct agg_cell *c, const struct value *v)
 {
     if (v->type == VALUE_INT) {
         c->ints += v->i;
         return;
     }
-    c->decimals = true;
-    exact_sum_add(&c->sum, v->d);
+    want_decimals(c);
+    exact_sum_add(c->sum, v->d);
 }
 
 static void clear_cell(struct agg_cell *c)
 {
-    uint8_t *value = c->value;
-    uint32_t size = c->value_size;
-    *c = (struct agg_cell){.value = value, .value_size = size};
-    exact_sum_init(&c->sum);
+    *c = (struct agg_cell){.sum = c->sum, .value = c->value, .value_size = c->value_size};
 }
 
 void agg_apply(struct agg *a, struct agg_cell *c, const struct msg *m, const struct agg_step *step)
@@ -191,16 +199,16 @@ void agg_remove(struct agg_cell *c)
     c->present = false;
 }
 
-// Integers and decimals together; the integer part goes in exactly, 32 bits at a time.
+// Integers and decimals together, rounded once.
 static double decimal_sum(const struct agg_cell *c)
 {
-    struct exact_sum all = c->sum;
-    bool negative = c->ints < 0;
-    unsigned __int128 left = negative ? -(unsigned __int128)c->ints : (unsigned __int128)c->ints;
-    for (double scale = 1; left != 0; left >>= 32, scale *= 0x1p32) {
-        double part = (double)(uint32_t)left * scale;
-        exact_sum_add(&all, negative ? -part : part);
-    }
+    struct exact_sum all;
+    if (c->decimals)
+        all = *c->sum;
+    else
+        exact_sum_init(&all);
+    if (c->ints != 0)
+        exact_sum_add_int128(&all, c->ints, 0);
     return exact_sum_get(&all);
 }
 
@@ -256,9 +264,7 @@ static void *cell_create(void *arg, struct slice key)
 {
     (void)arg;
     (void)key;
-    struct agg_cell *c = check_alloc(calloc(1, sizeof(*c)));
-    exact_sum_init(&c->sum);
-    return c;
+    return check_alloc(calloc(1, sizeof(struct agg_cell)));
 }
 
 static void cell_destroy(void *arg, void *state)
@@ -266,13 +272,15 @@ static void cell_destroy(void *arg, void *state)
     (void)arg;
     struct agg_cell *c = state;
     free(c->value);
+    free(c->sum);
     free(c);
 }
 
 static size_t cell_bytes(void *arg, const void *state)
 {
     (void)arg;
-    return sizeof(struct agg_cell) + ((const struct agg_cell *)state)->value_size;
+    const struct agg_cell *c = state;
+    return sizeof(*c) + c->value_size + (c->sum == NULL ? 0 : sizeof(*c->sum));
 }
 
 static void put_origin(struct buf *b, const struct origin *o)
@@ -315,7 +323,7 @@ static void cell_encode(void *arg, void *state,
         buf_varint(b, (int64_t)(c->ints >> 64));
         buf_u64(b, (uint64_t)c->ints);
         if (c->decimals)
-            exact_sum_encode(&c->sum, b);
+            exact_sum_encode(c->sum, b);
     } else if (a->kind == AGG_MIN || a->kind == AGG_MAX) {
         value_encode(&c->number, b);
     } else if (keeps_value(a->kind)) {
@@ -324,12 +332,15 @@ static void cell_encode(void *arg, void *state,
     row(row_arg, slice_of("", 0), buf_slice(b));
 }
 
-static void load_sum(struct agg_cell *c, struct cur *cur)
+static void load_sum(struct agg_cell *c, struct cur *cur, bool decimals)
 {
     int64_t high = cur_varint(cur);
     uint64_t low = cur_u64(cur);
     c->ints = (__int128)(((unsigned __int128)(uint64_t)high << 64) | low);
-    if (c->decimals && exact_sum_decode(&c->sum, cur) != 0)
+    if (!decimals)
+        return;
+    want_decimals(c);
+    if (exact_sum_decode(c->sum, cur) != 0)
         cur->failed = true;
 }
 
@@ -353,14 +364,13 @@ static int cell_load(void *arg, void *state, struct slice sub_key, struct slice 
     clear_cell(c);
     uint8_t flags = cur_u8(&cur);
     c->present = true;
-    c->decimals = (flags & ROW_DECIMALS) != 0;
     c->time = cur_varint(&cur);
     if ((flags & ROW_ORIGIN) != 0)
         c->origin = get_origin(&cur);
     if (a->kind == AGG_COUNT || a->kind == AGG_MEAN)
         c->count = cur_uvarint(&cur);
     if (keeps_sum(a->kind))
-        load_sum(c, &cur);
+        load_sum(c, &cur, (flags & ROW_DECIMALS) != 0);
     else if (a->kind == AGG_MIN || a->kind == AGG_MAX)
         c->number = value_decode(&cur, NULL);
     else if (keeps_value(a->kind))

@@ -31,15 +31,15 @@ struct agg {
 };
 
 struct agg_cell {
-    bool present; // false: no row (made and not filled, or removed)
-    bool decimals;
+    bool present;         // false: no row (made and not filled, or removed)
+    bool decimals;        // sum counts
     int64_t time;         // highest of the contributing records
     struct origin origin; // of the contributing record that is last in (time, origin) order
     uint64_t count;
-    __int128 ints;        // sum of the integers
-    struct exact_sum sum; // of the decimals
-    struct value number;  // min, max
-    uint8_t *value;       // last, reduce, fold: encoded
+    __int128 ints;         // sum of the integers
+    struct exact_sum *sum; // of the decimals; owned, NULL: no room was needed yet
+    struct value number;   // min, max
+    uint8_t *value;        // last, reduce, fold: encoded
     uint32_t value_n, value_size;
 };
 

@@ -62,6 +62,10 @@ int op_aggregate_new(const struct build_ctx *b, struct op **out, struct store **
     }
     struct store_spec spec = {.name = b->node->name, .ops = &agg_cell_ops, .ops_arg = &g->agg};
     g->store = store_new(b->db, &spec, b->partition, b->cache_bytes);
+    if (store_check(g->store, e) != 0) {
+        g->op.ops->free(&g->op);
+        return -1;
+    }
     *store = g->store;
     *out = &g->op;
     return 0;

@@ -3,7 +3,7 @@
 // Key_by: gives the record a new key: a field's value, or what a function returns. Only the key
 // changes here; the way to the partition of that key is an output behind this operator. A null key
 // is dropped (DROP_NULL_KEY), and so is a null value whose key would come from a field
-// (DROP_NULL_VALUE). A value that cannot be a key (a list, a record) fails the record.
+// (DROP_NULL_VALUE). A value that the key's format cannot take fails the record.
 //
 // The key's bytes live in the operator until its next record.
 #include "operators/build.h"
@@ -36,24 +36,15 @@ static int key_by_process(struct op *o, struct op_ctx *ctx, struct msg *m)
         struct value result;
         if (k->fn->call(k->fn, &arg, 1, ctx->arena, &result, NULL, ctx->err) != 0)
             return op_fail(o, ctx);
-        if (result.type == VALUE_NULL)
-            return drop(o, ctx, DROP_NULL_KEY, m);
         from = opdoc_empty(ctx);
         doc_set(from, &k->field, &result);
     }
     if (doc_key(from, &k->field, k->format, &k->key, ctx->err) != 0)
         return op_fail(o, ctx);
+    if (k->key.p == NULL)
+        return drop(o, ctx, DROP_NULL_KEY, m);
     struct msg to = *m;
     to.key = buf_slice(&k->key);
-    if (k->key.p == NULL || k->key.n == 0) {
-        // An empty text is a key; a missing or null field is none.
-        struct value v;
-        if (doc_get(from, &k->field, &v, ctx->err) != 0)
-            return op_fail(o, ctx);
-        if (v.type == VALUE_NULL)
-            return drop(o, ctx, DROP_NULL_KEY, m);
-        to.key = slice_of("", 0);
-    }
     return op_push(o, ctx, &to);
 }
 

@@ -167,6 +167,10 @@ int op_table_new(const struct build_ctx *b, struct op **out, struct store **stor
     t->codec_set = (struct codec_set){.codecs = t->codecs, .count = n};
     struct store_spec spec = {.name = b->node->name, .ops = &table_cell_ops, .ops_arg = t};
     t->store = store_new(b->db, &spec, b->partition, b->cache_bytes);
+    if (store_check(t->store, e) != 0) {
+        t->op.ops->free(&t->op);
+        return -1;
+    }
     *store = t->store;
     *out = &t->op;
     return 0;

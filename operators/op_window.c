@@ -303,6 +303,10 @@ int op_window_new(const struct build_ctx *b, struct op **out, struct store **sto
     w->closed = INT64_MIN;
     struct store_spec spec = {.name = n->name, .ops = &agg_cell_ops, .ops_arg = &w->agg};
     w->store = store_new(b->db, &spec, b->partition, b->cache_bytes);
+    if (store_check(w->store, e) != 0) {
+        w->op.ops->free(&w->op);
+        return -1;
+    }
     *store = w->store;
     *out = &w->op;
     return 0;

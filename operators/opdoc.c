@@ -3,8 +3,12 @@
 // Opdoc: see the header.
 #include "operators/opdoc.h"
 
-struct doc *opdoc_clone(struct op_ctx *ctx, const struct doc *from)
+// The two share the list of raw fields, in which a doc notes which patch replaces which field. So
+// neither keeps its notes: whoever is asked next takes them again. Records go depth first, hence
+// the copy is done with when the original is asked again.
+struct doc *opdoc_clone(struct op_ctx *ctx, struct doc *from)
 {
+    from->merged = false;
     struct doc *d = arena_alloc(ctx->arena, sizeof(*d));
     *d = *from;
     d->arena = ctx->arena;

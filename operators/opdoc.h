@@ -8,8 +8,9 @@
 #include "operators/graph.h"
 
 // A copy whose fields may be set without others seeing it: a record may be on its way to several
-// operators. Bytes and the index of fields are shared.
-struct doc *opdoc_clone(struct op_ctx *, const struct doc *);
+// operators. Bytes and the list of fields are shared; use the copy up before the original is used
+// again.
+struct doc *opdoc_clone(struct op_ctx *, struct doc *);
 // A new empty record.
 struct doc *opdoc_empty(struct op_ctx *);
 // A record from what a function returned: a map, or a scalar for topics of scalars. Null and lists
