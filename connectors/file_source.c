@@ -81,6 +81,15 @@ static int start_file(struct file_source *s, const char *path, struct err *e)
     return file_id_of(line_reader_fd(s->reader), &s->pos.id, e);
 }
 
+// Opens the file of `pos`, under whatever name and inode it has now, to read on.
+static int reopen_file(struct file_source *s, const char *path, struct err *e)
+{
+    if (open_reader(s, path, e) != 0)
+        return -1;
+    s->resume = s->pos.byte > 0;
+    return file_id_of(line_reader_fd(s->reader), &s->pos.id, e);
+}
+
 // Goes back to `pos`: the same file, wherever it is now.
 static int resume_file(struct file_source *s, struct err *e)
 {
@@ -92,10 +101,7 @@ static int resume_file(struct file_source *s, struct err *e)
         if (strcmp(found, s->pos.path) != 0)
             logline(LOG_INFO, "source", "%s: \"%s\" is now \"%s\"; reading on there", name,
                     s->pos.path, found);
-        if (open_reader(s, found, e) != 0)
-            return -1;
-        s->resume = s->pos.byte > 0;
-        return 0;
+        return reopen_file(s, found, e);
     case FILE_CHANGED:
         logline(LOG_WARN, "source",
                 "%s: \"%s\" is not the file that was read to byte %lld (truncated, rewritten or "
@@ -376,8 +382,9 @@ static int next_file(struct file_source *s, int64_t now, struct err *e)
     if (more < 0)
         return -1;
     if (more == 1) {
+        bool copy = strcmp(next, s->pos.path) == 0 && source_files_copied(&s->pos);
         s->told_waiting = false;
-        if (start_file(s, next, e) == 0)
+        if ((copy ? reopen_file(s, next, e) : start_file(s, next, e)) == 0)
             return 1;
         return e->code == ERR_IO && errno == ENOENT ? 0 : -1;
     }

@@ -102,20 +102,34 @@ static bool find_in_directory(const struct file_position *p, char *found)
     return hit;
 }
 
+static bool path_begins_alike(const struct file_position *p)
+{
+    int fd = p->id.covers == FILE_ID_BYTES ? open(p->path, O_RDONLY | O_CLOEXEC) : -1;
+    bool alike = fd >= 0 && file_id_begins(fd, &p->id) == 1;
+    if (fd >= 0)
+        close(fd);
+    return alike;
+}
+
+bool source_files_copied(const struct file_position *p)
+{
+    char found[PATH_MAX];
+    struct stat st;
+    return is_file(p->path, &st) && !same_inode(p, &st) && path_begins_alike(p) &&
+           !find_in_directory(p, found);
+}
+
 enum file_fate source_files_find(const struct file_position *p, char *found)
 {
     int fd = open(p->path, O_RDONLY | O_CLOEXEC);
-    bool there = fd >= 0;
-    if (there) {
-        bool same = is_it(fd, p);
+    bool there = fd >= 0, same = there && is_it(fd, p);
+    if (there)
         close(fd);
-        if (same) {
-            strcpy(found, p->path);
-            return FILE_SAME;
-        }
-    }
-    if (find_in_directory(p, found))
+    if (!same && find_in_directory(p, found))
         return FILE_RENAMED;
+    strcpy(found, p->path);
+    if (same || (there && path_begins_alike(p)))
+        return FILE_SAME;
     return there ? FILE_CHANGED : FILE_GONE;
 }
 

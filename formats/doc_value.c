@@ -70,6 +70,9 @@ int doc_value(struct doc *d, struct value *out, struct err *e)
     if (d->whole)
         return doc_scalar(d, out, e);
     uint32_t most = d->fields_count + d->patches_count, n = 0;
+    *out = (struct value){.type = VALUE_MAP};
+    if (most == 0)
+        return 0;
     struct value *items = arena_alloc(d->arena, most * sizeof(*items));
     struct slice *keys = arena_alloc(d->arena, most * sizeof(*keys));
     for (;; n++) {
@@ -83,7 +86,7 @@ int doc_value(struct doc *d, struct value *out, struct err *e)
         keys[n] = name;
         items[n] = v;
     }
-    *out = (struct value){.type = VALUE_MAP, .count = n};
+    out->count = n;
     out->items = items;
     out->keys = keys;
     return 0;

@@ -242,7 +242,7 @@ static inline bool parse_short(struct slice text, struct value *out)
     if (p == end) {
         out->type = VALUE_INT;
         out->count = 0;
-        out->i = negative ? -(int64_t)m : (int64_t)m;
+        out->i = (int64_t)(negative ? 0 - m : m);
         return p - first <= 18;
     }
     if (*p != '.')
