@@ -36,10 +36,11 @@ static int emit(struct op_ctx *ctx, uint32_t output, const struct msg *m, struct
     struct task *t = ctx->task;
     struct task_output *o = &t->outputs[output];
     uint8_t origin[ORIGIN_SIZE];
-    struct log_header header = origin_header(origin);
+    struct log_header header;
     struct log_record r = {.time = m->time, .key = m->key, .value = value};
     if (o->carried) {
         origin_encode(&m->origin, origin);
+        header = origin_header(origin);
         r.headers = &header;
         r.headers_count = 1;
     }
