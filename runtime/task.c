@@ -255,6 +255,18 @@ static int one_record(struct task *t, uint32_t index)
 
 // --- choosing the input ---------------------------------------------------------------------------
 
+// Nothing was fetched yet may mean that nothing is there: ask once.
+static bool at_known_end(struct task *t, struct task_input *in)
+{
+    struct err ignored;
+    int64_t end;
+    struct log *log = t->env->log;
+    if (in->intake.end_known < 0 &&
+        log->ops->offset(log, in->tp, LOG_END_COMMITTED, &end, &ignored) == 0)
+        in->intake.end_known = end;
+    return intake_drained(&in->intake);
+}
+
 // The input with the lowest head time; -1: nothing to do now, or an input that has more to read is
 // empty and must be waited for (I1).
 static int choose(struct task *t)
@@ -265,7 +277,7 @@ static int choose(struct task *t)
         struct intake *in = &t->inputs[i].intake;
         const struct rec *head = intake_head(in);
         if (head == NULL) {
-            if (!intake_drained(in))
+            if (!at_known_end(t, &t->inputs[i]))
                 return -1;
             continue;
         }

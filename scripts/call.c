@@ -59,30 +59,37 @@ static void push_rec(struct script *s)
     lua_pushvalue(s->L, script_rec_at(at));
 }
 
-// In the protected part: pushes values that need memory.
-static void push_any(struct script *s, uint32_t i, const struct fn_arg *a)
+static bool is_plain_record(const struct fn_arg *a)
+{
+    struct err e;
+    return a->kind == FN_MSG && (a->msg->doc == NULL || view_is_record(a->msg->doc, &e));
+}
+
+// In the protected part: pushes what is not a view, which needs memory.
+static void push_any(struct script *s, const struct fn_arg *a)
 {
     struct err e;
     struct value v;
     if (a->kind == FN_VALUE) {
         push_value(s->L, a->value);
-    } else if (a->msg->doc == NULL || view_is_record(a->msg->doc, &e)) {
-        push_record(s, i, a->msg);
-    } else {
-        if (doc_value(a->msg->doc, &v, &e) != 0)
-            luaL_error(s->L, "%s", e.text);
-        push_value(s->L, &v);
+        return;
     }
+    if (doc_value(a->msg->doc, &v, &e) != 0)
+        luaL_error(s->L, "%s", e.text);
+    push_value(s->L, &v);
 }
 
-// (function) → its result, with the arguments of s->args.
+// (function, views or nil in the places of s->args, rec) → the function's result. Views come from
+// outside, since their places on the main stack cannot be named from in here.
 static int call_with_values(lua_State *L)
 {
     struct script *s = script_of(L);
-    for (uint32_t i = 0; i < s->args_count; i++)
-        push_any(s, i, &s->args[i]);
-    if (s->message != NULL)
-        push_rec(s);
+    for (uint32_t i = 0; i < s->args_count; i++) {
+        if (is_plain_record(&s->args[i]))
+            continue;
+        push_any(s, &s->args[i]);
+        lua_replace(L, (int)i + 2);
+    }
     lua_call(L, lua_gettop(L) - 1, 1);
     return 1;
 }
@@ -112,7 +119,15 @@ static int run(struct script *s, const struct script_function *f, const struct f
         s->args_count = n;
         lua_pushcfunction(L, call_with_values);
         lua_pushvalue(L, script_function_at(f->index));
-        return lua_pcall(L, 1, 1, 0);
+        for (uint32_t i = 0; i < n; i++) {
+            if (is_plain_record(&args[i]))
+                push_record(s, i, args[i].msg);
+            else
+                lua_pushnil(L);
+        }
+        if (s->message != NULL)
+            push_rec(s);
+        return lua_pcall(L, (int)n + 1 + (s->message != NULL), 1, 0);
     }
     lua_pushvalue(L, script_function_at(f->index));
     for (uint32_t i = 0; i < n; i++) {
