@@ -132,8 +132,8 @@ void feature_cell_add(struct feature_cell *c, const struct feature_plan *p, int6
     if (at + 1 != c->events.end)
         make_way(c, p, at);
     struct feature_mark *m = mark_of(c, feature_day(t));
+    CHECK(m->parts == 0); // nobody adds to a day that is out of reach
     m->from = at < m->from ? at : m->from;
-    m->parts = 0;
     move_to(c, p, t);
 }
 
@@ -262,8 +262,7 @@ static int64_t take_event(struct feature_cell *cell, struct feature_plan *p, str
                           struct stored_fields *stored, int64_t last)
 {
     uint32_t down;
-    uint64_t since = cur_uvarint(c);
-    int64_t time = (int64_t)((uint64_t)last + since);
+    int64_t time = (int64_t)((uint64_t)last + cur_uvarint(c));
     for (uint32_t f = 0; f < p->fields_count; f++)
         p->values[f] = (struct feature_value){.tag = FEATURE_NULL};
     for (uint32_t i = 0; i < stored->count; i++) {
@@ -271,7 +270,7 @@ static int64_t take_event(struct feature_cell *cell, struct feature_plan *p, str
         if (stored->index[i] != UINT32_MAX)
             p->values[stored->index[i]] = v;
     }
-    c->failed |= since >= FEATURE_DAY_MS;
+    c->failed |= time < last || feature_day(time) != feature_day(last);
     if (!c->failed)
         feature_events_insert(&cell->events, time, p->values, &down);
     return time;
@@ -284,6 +283,7 @@ static int cell_load(void *arg, void *state, struct slice sub, struct slice valu
     struct stored_fields stored;
     struct cur c = cur_of(value), s = cur_of(sub);
     int64_t day = bytes_from_ordered_i64(cur_u64(&s)), last = day_start(day);
+    s.failed |= feature_day(last) != day;
     const struct feature_events *ev = &cell->events;
     bool first = ev->first == ev->end || feature_day(ev->times[ev->end - 1]) < day;
     if (!first) // a further part of the same day
