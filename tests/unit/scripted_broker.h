@@ -40,6 +40,11 @@ const char *broker_error_name(enum broker_error code)
     return code == BROKER_MESSAGE_TOO_LARGE ? "MESSAGE_TOO_LARGE" : "SOME_ERROR";
 }
 
+const char *broker_failure(struct broker *b)
+{
+    return b->answer == BROKER_STORAGE_ERROR ? "the disk is full" : NULL;
+}
+
 enum broker_error broker_topic_find(struct broker *b, const char *name,
                                     struct broker_topic_info *out)
 {

@@ -154,6 +154,7 @@ static void unknown_asks_again_with_the_same_bytes(void **state)
     f->b.answer = BROKER_STORAGE_ERROR;
     assert_int_equal(commit(f), LOG_UNKNOWN);
     assert_int_equal(e.code, ERR_UNKNOWN);
+    assert_non_null(strstr(e.text, "the disk is full"));
     assert_int_equal(f->l->ops->abort(f->l, &e), -1);
     f->b.answer = BROKER_OK;
     assert_int_equal(commit(f), LOG_COMMITTED);
