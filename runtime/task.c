@@ -316,7 +316,7 @@ int task_step(struct task *t, uint32_t max, struct err *err)
         n++;
     }
     unpause(t);
-    return (int)n;
+    return task_mark_progress(t, err) != 0 ? -1 : (int)n;
 }
 
 bool task_deliver(struct task *t, struct rec_batch *b)
