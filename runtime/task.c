@@ -71,6 +71,8 @@ static int set_aside(struct op_ctx *ctx, const struct op *at, const struct msg *
     ctx->failed = NULL;
     if (!is_record_fault(err))
         return -1;
+    if (m->replay) // it was set aside when it was read first
+        return 0;
     const char *where = at != NULL && at->where != NULL ? at->where : t->name;
     int64_t offset = m->rec == NULL ? m->origin.offset : m->rec->offset;
     if (t->env->plan->graph->on_error == ON_ERROR_STOP) {
