@@ -83,6 +83,7 @@ expect "help" "weir topic consume payments --limit 10" "$weir" topic consume --h
 
 round offline
 
+: >"$dir/broker.out"
 "$weir" broker --data "$data" --listen 127.0.0.1:0 >"$dir/broker.out" 2>&1 &
 broker=$!
 i=0
