@@ -99,7 +99,7 @@ static void make_way(struct feature_cell *c, const struct feature_plan *p, uint3
     for (uint32_t i = 0; i < p->edges_count; i++)
         c->edges[i] += at < c->edges[i] ? 1 : 0;
     for (uint32_t i = 0; i < c->marks_count; i++)
-        c->marks[i].from += c->marks[i].parts == 0 && at < c->marks[i].from ? 1 : 0;
+        c->marks[i].from += c->marks[i].parts == 0 && at <= c->marks[i].from ? 1 : 0;
     set_ranges(c, p);
     for (uint32_t i = 0; i < p->slots_count; i++) {
         struct feature_range r = c->ranges[p->slots[i].frame];
