@@ -71,6 +71,8 @@ static int set_aside(struct op_ctx *ctx, const struct op *at, const struct msg *
     ctx->failed = NULL;
     if (!is_record_fault(err))
         return -1;
+    if (m->replay) // it was set aside when it was read first
+        return 0;
     const char *where = at != NULL && at->where != NULL ? at->where : t->name;
     int64_t offset = m->rec == NULL ? m->origin.offset : m->rec->offset;
     if (t->env->plan->graph->on_error == ON_ERROR_STOP) {
@@ -316,7 +318,7 @@ int task_step(struct task *t, uint32_t max, struct err *err)
         n++;
     }
     unpause(t);
-    return (int)n;
+    return task_mark_progress(t, err) != 0 ? -1 : (int)n;
 }
 
 bool task_deliver(struct task *t, struct rec_batch *b)

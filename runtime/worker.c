@@ -290,8 +290,8 @@ static int work(struct worker *w, int64_t wait_ms, struct err *err)
     int got = take_batches(w, changed ? 0 : wait_ms, err);
     if (got < 0 || open_wanted(w, err) != 0)
         return -1;
-    if (w->tasks_count == 0)
-        return 0;
+    if (w->tasks_count == 0) // a poll has handed out what there is for this member
+        return w->task_env.bounded ? 2 : 0;
     if (commit_begin(&w->commit, err) != 0)
         return -1;
     int done = step_tasks(w, err);
