@@ -76,6 +76,8 @@ static const uint8_t *find_special(const uint8_t *p, const uint8_t *end, uint8_t
     return p;
 }
 
+static const char unclosed[] = "a quote that is not closed";
+
 enum step { STEP_FIELD, STEP_ROW, STEP_MORE, STEP_BAD };
 
 static enum step finish(struct csv *c, struct slice in, uint32_t at, struct csv_field f)
@@ -133,7 +135,7 @@ static enum step quoted_field(struct csv *c, struct slice in, bool last, const c
     bool doubled = false;
     const uint8_t *q = closing_quote(c, in, last, &doubled);
     if (q == NULL) {
-        *why = "a quote that is not closed";
+        *why = unclosed;
         return last || in.n > CSV_ROW_MAX ? STEP_BAD : STEP_MORE;
     }
     uint32_t end = (uint32_t)(q - in.p), at = end + 1;
@@ -194,16 +196,17 @@ static void start_row(struct csv *c)
     c->resume = c->field_begin = c->count = 0;
 }
 
-// Frames the bad row: to the next newline from where the scan gave up, or, for a quote that is not
-// closed, the first line.
-static int give_bad(struct csv *c, struct slice in, const char *why, struct csv_row *row,
+// Frames the bad row: to the next newline from where the scan gave up or, for a quote that is not
+// closed, the first line. Waits for the newline if it has not come.
+static int give_bad(struct csv *c, struct slice in, bool last, const char *why, struct csv_row *row,
                     struct err *e)
 {
-    bool unclosed =
-        c->field_begin < in.n && in.p[c->field_begin] == '"' && strstr(why, "not closed") != NULL;
-    uint32_t from = unclosed ? 0 : c->field_begin;
+    uint32_t from = why == unclosed ? 0 : c->field_begin, field = c->count + 1;
     const uint8_t *newline = memchr(in.p + from, '\n', in.n - from);
-    uint32_t field = c->count + 1;
+    if (newline == NULL && !last && in.n <= CSV_ROW_MAX) {
+        c->resume = c->field_begin;
+        return 0;
+    }
     *row = (struct csv_row){.begin = in.p, .end = newline == NULL ? in.p + in.n : newline + 1};
     start_row(c);
     c->started = true;
@@ -228,10 +231,10 @@ static int next(struct csv *c, struct slice in, bool last, struct csv_row *row, 
             c->started = true;
             return 1;
         case STEP_BAD:
-            return give_bad(c, in, why, row, e);
+            return give_bad(c, in, last, why, row, e);
         }
         if (c->resume > CSV_ROW_MAX)
-            return give_bad(c, in, "a row longer than 4 MiB", row, e);
+            return give_bad(c, in, last, "a row longer than 4 MiB", row, e);
     }
 }
 

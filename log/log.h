@@ -92,6 +92,8 @@ struct log_ops {
     int (*topic_delete)(struct log *, const char *name, struct err *);
 
     // --- reading
+    // Tells the listener, from the next poll on, which partitions are this client's. Reading them
+    // starts with assign, which needs no subscription.
     int (*subscribe)(struct log *, const struct log_subscription *, struct err *);
     int (*assign)(struct log *, struct log_tp, int64_t offset, struct err *); // adds one
     int (*unassign)(struct log *, struct log_tp, struct err *);
@@ -103,13 +105,14 @@ struct log_ops {
     int (*poll)(struct log *, int64_t wait_ms, struct rec_batch *out, struct err *);
     void (*release)(struct log *, struct rec_batch *);
     int (*offset)(struct log *, struct log_tp, enum log_offset_kind, int64_t *out, struct err *);
+    // First record with time >= time_ms; LOG_END_COMMITTED when there is none.
     int (*offset_at)(struct log *, struct log_tp, int64_t time_ms, int64_t *out, struct err *);
     // The group's stable offsets: waits out a pending transaction. -1 where none is committed.
     int (*committed)(struct log *, const char *group, struct log_offset *io, uint32_t n,
                      struct err *);
 
     // --- writing
-    int (*begin)(struct log *, struct err *);
+    int (*begin)(struct log *, struct err *); // ERR_FENCED: close it
     int (*append)(struct log *, struct log_tp, const struct log_record *, struct err *);
     size_t (*pending_bytes)(struct log *); // appended since begin
     enum log_outcome (*commit)(struct log *, const char *group, const struct log_offset *offsets,

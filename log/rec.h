@@ -27,7 +27,7 @@ struct origin {
 };
 
 enum rec_flags {
-    REC_MARKER = 1, // a watermark marker (log/marker.h), not data
+    REC_MARKER = 1, // a watermark marker (log/marker.h), not data; the key is null
 };
 
 struct rec {

@@ -377,7 +377,8 @@ static void link_feeders(struct cutter *c)
             for (uint32_t j = 0; j < p->graph->connectors_count; j++) {
                 const struct connector_spec *cs = &p->graph->connectors[j];
                 if (!cs->is_sink && strcmp(cs->topic, p->topics[in->topic].name) == 0)
-                    in->sources_count++;
+                    *APPEND(c, in->sources, in->sources_count) =
+                        hash_id(format(c->arena, "%s/%s", p->graph->app, cs->name));
             }
         }
     }

@@ -50,7 +50,8 @@ struct plan_input {
     uint32_t roots_count;
     struct plan_sub **feeders; // sub-topologies of this app that write the topic
     uint32_t feeders_count;
-    uint32_t sources_count;    // source connectors of this app that write it
+    uint32_t *sources;         // marker groups of this app's source connectors that write it
+    uint32_t sources_count;
 };
 
 struct plan_output {

@@ -289,7 +289,7 @@ static int start_broker(struct run *r, struct err *err)
         return -1;
     if (r->options.listen == NULL)
         return 0;
-    struct net_options n = {.listen = r->options.listen};
+    struct net_config n = {.listen = r->options.listen};
     return net_start(r->broker, &n, &r->net, err);
 }
 

@@ -29,7 +29,8 @@ static void signal_change(struct run *r)
 int run_log_open(void *arg, const char *transactional_id, struct log **out, struct err *err)
 {
     struct run *r = arg;
-    return native_open(r->broker, transactional_id, out, err);
+    struct native_options o = {.transactional_id = transactional_id};
+    return native_open(r->broker, &o, out, err);
 }
 
 // --- who is finished ------------------------------------------------------------------------------

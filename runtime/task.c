@@ -36,10 +36,11 @@ static int emit(struct op_ctx *ctx, uint32_t output, const struct msg *m, struct
     struct task *t = ctx->task;
     struct task_output *o = &t->outputs[output];
     uint8_t origin[ORIGIN_SIZE];
-    struct log_header header = {slice_str(ORIGIN_HEADER), slice_of(origin, ORIGIN_SIZE)};
+    struct log_header header;
     struct log_record r = {.time = m->time, .key = m->key, .value = value};
     if (o->carried) {
         origin_encode(&m->origin, origin);
+        header = origin_header(origin);
         r.headers = &header;
         r.headers_count = 1;
     }
@@ -70,6 +71,8 @@ static int set_aside(struct op_ctx *ctx, const struct op *at, const struct msg *
     ctx->failed = NULL;
     if (!is_record_fault(err))
         return -1;
+    if (m->replay) // it was set aside when it was read first
+        return 0;
     const char *where = at != NULL && at->where != NULL ? at->where : t->name;
     int64_t offset = m->rec == NULL ? m->origin.offset : m->rec->offset;
     if (t->env->plan->graph->on_error == ON_ERROR_STOP) {
@@ -254,6 +257,18 @@ static int one_record(struct task *t, uint32_t index)
 
 // --- choosing the input ---------------------------------------------------------------------------
 
+// Nothing was fetched yet may mean that nothing is there: ask once.
+static bool at_known_end(struct task *t, struct task_input *in)
+{
+    struct err ignored;
+    int64_t end;
+    struct log *log = t->env->log;
+    if (in->intake.end_known < 0 &&
+        log->ops->offset(log, in->tp, LOG_END_COMMITTED, &end, &ignored) == 0)
+        in->intake.end_known = end;
+    return intake_drained(&in->intake);
+}
+
 // The input with the lowest head time; -1: nothing to do now, or an input that has more to read is
 // empty and must be waited for (I1).
 static int choose(struct task *t)
@@ -264,7 +279,7 @@ static int choose(struct task *t)
         struct intake *in = &t->inputs[i].intake;
         const struct rec *head = intake_head(in);
         if (head == NULL) {
-            if (!intake_drained(in))
+            if (!at_known_end(t, &t->inputs[i]))
                 return -1;
             continue;
         }
@@ -303,7 +318,7 @@ int task_step(struct task *t, uint32_t max, struct err *err)
         n++;
     }
     unpause(t);
-    return (int)n;
+    return task_mark_progress(t, err) != 0 ? -1 : (int)n;
 }
 
 bool task_deliver(struct task *t, struct rec_batch *b)
@@ -464,8 +479,10 @@ void task_close(struct task *t)
         t->env->log->ops->unassign(t->env->log, in->tp, &ignored);
     }
     for (uint32_t i = 0; t->ops != NULL && i < t->ops_count; i++) {
-        if (t->ops[i] != NULL)
-            t->ops[i]->ops->free(t->ops[i]);
+        if (t->ops[i] == NULL)
+            continue;
+        free(t->ops[i]->next);
+        t->ops[i]->ops->free(t->ops[i]);
     }
     wm_release(&t->wm);
     if (t->script != NULL)

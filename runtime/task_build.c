@@ -66,9 +66,8 @@ static int build_step(struct task *t, const struct plan_step *st, size_t cache_b
     if (st->kind == STEP_REPARTITION) {
         b.carried = true;
         rc = op_to_new(&b, &op, err);
-    } else if (st->node->kind == NODE_JOIN) {
-        rc = op_join_new(&b, t->ops[st->table->index], &op, err);
     } else {
+        b.table = st->table == NULL ? NULL : t->ops[st->table->index];
         if (st->node->kind == NODE_TO)
             b.output_codec = t->sub->outputs[st->output].codec;
         rc = op_build(&b, &op, &store, err);
@@ -101,8 +100,8 @@ static int build_steps(struct task *t, struct err *err)
             return -1;
     }
     for (uint32_t i = 0; i < s->steps_count; i++) {
-        t->ops[i]->next = ops_of(t, s->steps[i]->next, s->steps[i]->next_count);
-        t->ops[i]->next_count = s->steps[i]->next_count;
+        for (uint32_t k = 0; k < s->steps[i]->next_count; k++)
+            op_link(t->ops[i], t->ops[s->steps[i]->next[k]->index]);
     }
     return 0;
 }
@@ -141,16 +140,17 @@ static int build_input(struct task *t, uint32_t i, struct err *err)
     return 0;
 }
 
-// Internal topics move by markers only; the user's by what their stream says.
+// Topics that this app feeds itself move by markers only; others by what their stream says.
 static void build_watermarks(struct task *t)
 {
     struct wm_input *w = arena_alloc(&t->arena, sizeof(*w) * t->inputs_count);
     for (uint32_t i = 0; i < t->inputs_count; i++) {
         const struct node *n = t->inputs[i].plan->node;
+        bool fed = n == NULL || t->inputs[i].plan->sources_count != 0;
         w[i] = (struct wm_input){
             .topic = t->inputs[i].topic_hash,
             .partition = t->partition,
-            .max_out_of_order_ms = n == NULL ? -1 : n->max_out_of_order_ms,
+            .max_out_of_order_ms = fed ? -1 : n->max_out_of_order_ms,
             .max_future_ms = n == NULL ? -1 : n->max_future_ms,
             .max_jump_ms = n == NULL ? -1 : n->max_jump_ms,
         };
@@ -160,6 +160,8 @@ static void build_watermarks(struct task *t)
         const struct plan_input *in = t->inputs[i].plan;
         for (uint32_t f = 0; f < in->feeders_count; f++)
             wm_expect(&t->wm, i, in->feeders[f]->group, in->feeders[f]->partitions);
+        for (uint32_t f = 0; f < in->sources_count; f++)
+            wm_expect(&t->wm, i, in->sources[f], 1);
     }
 }
 

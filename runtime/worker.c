@@ -277,6 +277,11 @@ static int try_ends(struct worker *w, struct err *err)
     return 0;
 }
 
+void worker_set_bounded(struct worker *w)
+{
+    w->task_env.bounded = true;
+}
+
 static int work(struct worker *w, int64_t wait_ms, struct err *err)
 {
     if (open_wanted(w, err) != 0)
@@ -285,19 +290,19 @@ static int work(struct worker *w, int64_t wait_ms, struct err *err)
     int got = take_batches(w, changed ? 0 : wait_ms, err);
     if (got < 0 || open_wanted(w, err) != 0)
         return -1;
-    if (w->tasks_count == 0)
-        return 0;
+    if (w->tasks_count == 0) // a poll has handed out what there is for this member
+        return w->task_env.bounded ? 2 : 0;
     if (commit_begin(&w->commit, err) != 0)
         return -1;
     int done = step_tasks(w, err);
     if (done < 0)
         return -1;
     bool idle = done == 0 && got == 0;
-    if (idle && (w->env->bounded ? try_ends(w, err) : check_idle(w, err)) != 0)
+    if (idle && (w->task_env.bounded ? try_ends(w, err) : check_idle(w, err)) != 0)
         return -1;
     if (any_changed(w) && due(w, idle) && worker_commit(w, err) != 0)
         return -1;
-    if (w->env->bounded && w->finished_count == w->tasks_count)
+    if (w->task_env.bounded && w->finished_count == w->tasks_count)
         return 2;
     return idle ? 0 : 1;
 }

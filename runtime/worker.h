@@ -58,4 +58,6 @@ void worker_close(struct worker *w); // drops what is not committed
 // 1: did something; 0: nothing to do (waited up to wait_ms); 2: bounded run, all tasks finished;
 // -1: error: ERR_FENCED and ERR_UNKNOWN say close and reopen.
 int worker_step(struct worker *w, int64_t wait_ms, struct err *err);
+// From now on the run is bounded (`weir test`: the end of the input came).
+void worker_set_bounded(struct worker *w);
 int worker_commit(struct worker *w, struct err *err); // now, if there is anything
