@@ -150,6 +150,7 @@ static void init_locks(struct broker *b)
     pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
     pthread_rwlock_init(&b->gate, &attr);
     pthread_rwlockattr_destroy(&attr);
+    pthread_mutex_init(&b->housekeeping, NULL);
     pthread_mutex_init(&b->checkpointing, NULL);
     pthread_mutex_init(&b->failure_mutex, NULL);
     pthread_mutex_init(&b->progress_mutex, NULL);
@@ -168,6 +169,7 @@ static void destroy(struct broker *b)
     producers_release(&b->producers);
     group_offsets_release(&b->offsets);
     pthread_rwlock_destroy(&b->gate);
+    pthread_mutex_destroy(&b->housekeeping);
     pthread_mutex_destroy(&b->checkpointing);
     pthread_mutex_destroy(&b->failure_mutex);
     pthread_mutex_destroy(&b->progress_mutex);

@@ -2,7 +2,7 @@
 //
 // Core: struct broker, owner of everything behind broker.h, and the locks' order.
 //
-//   checkpointing, making (of producers)
+//   housekeeping > checkpointing; making (of producers)
 //   > gate (shared by everyone who changes state; exclusive for a checkpoint's snapshot)
 //   > admin (topic creation, deletion, config) > producer > append locks of partitions, by number
 //   > journal queue
@@ -36,6 +36,7 @@ struct broker {
     char cluster_id[CLUSTER_ID_CHARS + 1];
     int lock_fd;
     pthread_rwlock_t gate;
+    pthread_mutex_t housekeeping;  // one pass at a time
     pthread_mutex_t checkpointing; // one checkpoint or compaction swap at a time; before the gate
     struct catalog catalog;
     struct producers producers;

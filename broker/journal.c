@@ -214,9 +214,7 @@ static int sync_segments(struct journal *j, struct journal_group *g)
 // Writes the frame at j->position; only the committer moves it.
 static int write_frame(struct journal *j, struct journal_group *g)
 {
-    static const uint8_t zeros[8];
     uint8_t head[JOURNAL_FRAME];
-    buf_put(&g->payload, zeros, -g->payload.n & 7);
     journal_frame_put(head, buf_slice(&g->payload), j->sequence);
     FAILPOINT("journal.before_write");
     if (disk_write2(j->fd, slice_of(head, sizeof(head)), buf_slice(&g->payload), j->position) < 0) {
@@ -247,11 +245,10 @@ static int commit_group(struct journal *j, struct journal_group *g)
         return -1;
     if (g->payload.n == 0)
         return 0; // only waiters for what an earlier group made durable
-    uint32_t entries = g->payload.n;
     if (sync_segments(j, g) < 0 || write_frame(j, g) < 0)
         return -1;
-    int64_t size = JOURNAL_FRAME + (int64_t)g->payload.n;
-    broker_publish(j->broker, slice_of(g->payload.p, entries));
+    int64_t size = journal_frame_size(g->payload.n);
+    broker_publish(j->broker, buf_slice(&g->payload));
     pthread_mutex_lock(&j->mutex);
     j->position += size;
     j->sequence++;

@@ -58,6 +58,12 @@ struct journal {
 
 enum { JOURNAL_HEADER = 32, JOURNAL_FRAME = 24 };
 
+// Bytes that a frame takes in the file: frames begin at multiples of 8.
+static inline int64_t journal_frame_size(uint32_t payload)
+{
+    return JOURNAL_FRAME + (((int64_t)payload + 7) & ~(int64_t)7);
+}
+
 // The file journal/<number>.wal; `out` holds SEGMENT_PATH bytes.
 void journal_path(char *out, const char *dir, uint64_t number);
 int journal_init(struct journal *, struct broker *, struct err *);

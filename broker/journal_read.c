@@ -13,7 +13,8 @@
 #include "broker/disk.h"
 #include "log/crc32c.h"
 
-// Frame: magic 4 | crc 4 | length 4 | zero 4 | sequence 8 | payload. The crc covers all behind it.
+// Frame: magic 4 | crc 4 | length 4 | zero 4 | sequence 8 | payload | up to 7 zeros. The crc covers
+// what is behind it but for the padding.
 // File:  magic 8 | number 8 | first sequence 8 | zero 4 | crc 4.
 static const uint8_t FRAME_MAGIC[4] = {'w', 'e', 'j', 'f'};
 static const uint8_t FILE_MAGIC[8] = {'w', 'e', 'i', 'r', 'w', 'a', 'l', '1'};
@@ -47,7 +48,7 @@ static struct slice frame_at(struct slice file, int64_t at, uint64_t *sequence)
     if (at + JOURNAL_FRAME > file.n || memcmp(p, FRAME_MAGIC, sizeof(FRAME_MAGIC)) != 0)
         return none;
     uint32_t length = bytes_get32(p + 8);
-    if (length > file.n - at - JOURNAL_FRAME || length % FRAME_ALIGN != 0)
+    if (length > file.n - at - JOURNAL_FRAME)
         return none;
     if (crc32c(p + FRAME_CRC_FROM, JOURNAL_FRAME - FRAME_CRC_FROM + length) != bytes_get32(p + 4))
         return none;
@@ -130,7 +131,7 @@ static int read_frames(const struct journal_source *j, struct slice file, uint64
         int r = each(arg, &f, e);
         if (r != 0)
             return r < 0 ? err_wrap(e, "journal %s, position %" PRId64, j->path, at) : 0;
-        at += JOURNAL_FRAME + (int64_t)payload.n;
+        at += journal_frame_size(payload.n);
         ++*sequence;
     }
 }

@@ -98,6 +98,15 @@ void keeper_stop(struct keeper *k)
     pthread_cond_destroy(&k->cond);
 }
 
+bool keeper_take_wish(struct keeper *k)
+{
+    pthread_mutex_lock(&k->mutex);
+    bool wanted = k->checkpoint_wanted;
+    k->checkpoint_wanted = false;
+    pthread_mutex_unlock(&k->mutex);
+    return wanted;
+}
+
 void keeper_want_checkpoint(struct keeper *k)
 {
     pthread_mutex_lock(&k->mutex);

@@ -25,3 +25,5 @@ void keeper_init(struct keeper *, struct broker *);
 int keeper_start(struct keeper *, struct err *);
 void keeper_stop(struct keeper *);
 void keeper_want_checkpoint(struct keeper *);
+// Whether a checkpoint is wanted; the caller makes it (long passes ask in between).
+bool keeper_take_wish(struct keeper *);

@@ -2,6 +2,7 @@
 #include "broker/retention.h"
 
 #include "base/failpoint.h"
+#include "broker/compact.h"
 #include "broker/core.h"
 
 enum { PRODUCER_EXPIRY_MS = 86400000 };
@@ -172,15 +173,17 @@ static int pass(struct broker *b, struct broker_partition **all, uint32_t n, str
     }
     if (unsettled && broker_checkpoint(b, e) < 0)
         return -1;
-    // From here on no file may change between a snapshot and what it says.
-    pthread_mutex_lock(&b->checkpointing);
     int r = 0;
     for (uint32_t i = 0; i < n && r == 0; i++) {
-        if (atomic_load(&all[i]->deleted))
-            continue;
-        drop_obsolete(all[i]);
+        // No snapshot may be on its way that still needs the files.
+        pthread_mutex_lock(&b->checkpointing);
+        bool deleted = atomic_load(&all[i]->deleted);
+        if (!deleted)
+            drop_obsolete(all[i]);
+        pthread_mutex_unlock(&b->checkpointing);
+        if (!deleted)
+            r = compact_partition(all[i], e);
     }
-    pthread_mutex_unlock(&b->checkpointing);
     return r;
 }
 
@@ -190,7 +193,9 @@ int retention_pass(struct broker *b, struct err *e)
         return 0;
     uint32_t n;
     struct broker_partition **all = catalog_partitions(&b->catalog, &n);
+    pthread_mutex_lock(&b->housekeeping);
     int r = pass(b, all, n, e);
+    pthread_mutex_unlock(&b->housekeeping);
     free(all);
     return r;
 }
