@@ -504,6 +504,31 @@ static void test_closed_leaves_the_store(void **state)
     rig_release(&r);
 }
 
+// More keys than are listed in memory: the store is searched, the answer is the same.
+static void test_large_window(void **state)
+{
+    (void)state;
+    enum { N = 30000 };
+    struct rig r;
+    rig_init(&r);
+    struct node n = window_node(10, 0, EMIT_CLOSE);
+    struct op *o = start(&r, &n);
+    char key[220];
+    for (int i = 0; i < N; i++) {
+        snprintf(key, sizeof(key), "%0*d", 100 + i % 100, i * 7919 % N);
+        send(&r, o, key, "{}", 3);
+        if (i == N / 2)
+            rig_commit(&r);
+    }
+    assert_int_equal(rig_time(&r, o, 10), 0);
+    assert_int_equal(r.out_n, N);
+    for (int i = 1; i < N; i++)
+        assert_true(strcmp(r.out[i - 1], r.out[i]) < 0);
+    assert_int_equal(rig_time(&r, o, 20), 0);
+    assert_int_equal(r.out_n, N);
+    rig_release(&r);
+}
+
 // --- random records against a recomputation
 
 enum { KEYS = 5, STARTS = 64, SIZE = 50 };
@@ -701,6 +726,7 @@ int main(void)
         cmocka_unit_test(test_window_behind_window),
         cmocka_unit_test(test_close_goes_on),
         cmocka_unit_test(test_closed_leaves_the_store),
+        cmocka_unit_test(test_large_window),
         cmocka_unit_test(test_random_windows),
         cmocka_unit_test(test_disturbed),
     };
