@@ -504,6 +504,11 @@ static void test_closed_leaves_the_store(void **state)
     rig_release(&r);
 }
 
+static struct slice line_key(const char *line)
+{
+    return slice_of(line, (size_t)(strchr(line, '@') - line));
+}
+
 // More keys than are listed in memory: the store is searched, the answer is the same.
 static void test_large_window(void **state)
 {
@@ -523,7 +528,7 @@ static void test_large_window(void **state)
     assert_int_equal(rig_time(&r, o, 10), 0);
     assert_int_equal(r.out_n, N);
     for (int i = 1; i < N; i++)
-        assert_true(strcmp(r.out[i - 1], r.out[i]) < 0);
+        assert_true(slice_cmp(line_key(r.out[i - 1]), line_key(r.out[i])) < 0);
     assert_int_equal(rig_time(&r, o, 20), 0);
     assert_int_equal(r.out_n, N);
     rig_release(&r);
