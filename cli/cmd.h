@@ -7,4 +7,10 @@
 
 int cmd_broker(int argc, char **argv);
 int cmd_topic(int argc, char **argv);
+int cmd_run(int argc, char **argv);
+int cmd_connect(int argc, char **argv);
+int cmd_check(int argc, char **argv);
+int cmd_plan(int argc, char **argv);
+int cmd_test(int argc, char **argv);
+int cmd_dlq(int argc, char **argv);
 int cmd_generate(int argc, char **argv);

@@ -43,6 +43,9 @@ struct connector_ctx {                 // borrowed from open until close
     // the flag) before sinks are opened, or a sink could believe that one.
     const struct marker_writers *writers;
     uint32_t writers_count;
+    // Bounded: nothing in this process writes the topic any more (an end marker of an earlier run
+    // says nothing about this one). NULL: markers alone decide.
+    bool (*upstream_done)(void *arg, const char *topic);
     struct connector_stats *stats; // NULL: nobody looks
     // Appends a dead letter in the open transaction.
     int (*dead_letter)(struct connector_ctx *, const char *cause, const char *where,

@@ -214,6 +214,8 @@ static bool all_ended(const struct file_sink *s, const struct sink_part *p)
 // 1: everything that will come has been read; 0: not yet.
 static int at_end(struct file_sink *s, struct err *e)
 {
+    if (s->ctx->upstream_done != NULL && !s->ctx->upstream_done(s->ctx->arg, s->ctx->spec->topic))
+        return 0;
     for (int32_t i = 0; i < s->parts_count; i++) {
         struct sink_part *p = &s->parts[i];
         int64_t end;

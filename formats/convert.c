@@ -60,8 +60,8 @@ static bool to_bytes(struct value *v, enum convert_from from, struct arena *a)
     return v->type == VALUE_BYTES;
 }
 
-int convert_to_field(const struct field *f, enum convert_from from, struct arena *a,
-                     struct value *v, struct err *e)
+int convert_slowly(const struct field *f, enum convert_from from, struct arena *a, struct value *v,
+                   struct err *e)
 {
     bool ok = true;
     if (v->type == VALUE_NULL)

@@ -48,7 +48,7 @@ struct doc_patch *doc_add_patch(struct doc *d, const struct field_ref *ref)
     p->field = *ref;
     p->removed = false;
     p->at = -1;
-    d->patched |= doc_bit(ref->hash);
+    d->patched |= plan_bit(ref->hash);
     d->merged = false;
     return p;
 }
@@ -100,10 +100,10 @@ int doc_index(struct doc *d, struct err *e)
 
 static inline bool field_is(const struct doc_field *f, struct slice name, uint64_t hash)
 {
-    return f->hash == hash && f->name.n == name.n && memcmp(f->name.p, name.p, name.n) == 0;
+    return f->hash == hash && plan_same(f->name, name);
 }
 
-struct doc_field *doc_find_field(struct doc *d, struct slice name, uint64_t hash)
+struct doc_field *doc_search_field(struct doc *d, struct slice name, uint64_t hash)
 {
     uint16_t *hint = &d->ctx->fields[doc_hint(hash)];
     if (*hint < d->fields_count && field_is(&d->fields[*hint], name, hash))
@@ -119,13 +119,11 @@ struct doc_field *doc_find_field(struct doc *d, struct slice name, uint64_t hash
 
 static inline bool patch_is(const struct doc_patch *p, struct slice name, uint64_t hash)
 {
-    return p->field.hash == hash && slice_eq(p->field.name, name);
+    return p->field.hash == hash && plan_same(p->field.name, name);
 }
 
-struct doc_patch *doc_find_patch(struct doc *d, struct slice name, uint64_t hash)
+struct doc_patch *doc_search_patch(struct doc *d, struct slice name, uint64_t hash)
 {
-    if ((d->patched & doc_bit(hash)) == 0)
-        return NULL;
     uint16_t *hint = &d->ctx->patches[doc_hint(hash)];
     if (*hint < d->patches_count && patch_is(&d->patches[*hint], name, hash))
         return &d->patches[*hint];
@@ -138,13 +136,18 @@ struct doc_patch *doc_find_patch(struct doc *d, struct slice name, uint64_t hash
     return NULL;
 }
 
-int doc_decode(struct doc *d, struct doc_field *f, struct err *e)
+int doc_decode(struct doc *d, struct doc_field *f, struct value *out, struct err *e)
 {
-    if (f->state == FIELD_DECODED)
+    if (f->state == FIELD_DECODED) {
+        *out = f->value;
         return 0;
-    int r = d->codec->format == FORMAT_JSON ? doc_json_decode(d, f, e) : doc_csv_decode(d, f, e);
-    if (r == 0)
+    }
+    int r = d->codec->format == FORMAT_JSON ? doc_json_decode(d, f, out, e)
+                                            : doc_csv_decode(d, f, out, e);
+    if (r == 0 && out->type >= VALUE_STRING) {
+        f->value = *out;
         f->state = FIELD_DECODED;
+    }
     return r;
 }
 
@@ -162,10 +165,7 @@ int doc_get(struct doc *d, const struct field_ref *ref, struct value *out, struc
         *out = value_null();
         return 0;
     }
-    if (f->state != FIELD_DECODED && doc_decode(d, f, e) != 0)
-        return -1;
-    *out = f->value;
-    return 0;
+    return doc_decode(d, f, out, e);
 }
 
 bool doc_has(struct doc *d, const struct field_ref *ref, struct err *e)
@@ -185,7 +185,10 @@ void doc_set(struct doc *d, const struct field_ref *ref, const struct value *v)
         p->removed = false;
         d->merged = false;
     }
-    p->value = v->type <= VALUE_DOUBLE ? *v : value_copy(v, d->arena);
+    if (v->type <= VALUE_DOUBLE)
+        doc_copy_scalar(&p->value, v);
+    else
+        p->value = value_copy(v, d->arena);
 }
 
 void doc_remove(struct doc *d, const struct field_ref *ref)
@@ -276,9 +279,8 @@ int doc_field_at(struct doc *d, uint32_t i, struct slice *name, struct value *ou
         return 1;
     }
     struct doc_field *f = &d->fields[at];
-    if (doc_decode(d, f, e) != 0)
+    if (doc_decode(d, f, out, e) != 0)
         return -1;
     *name = f->name;
-    *out = f->value;
     return 1;
 }

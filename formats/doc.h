@@ -58,6 +58,7 @@ struct doc {
     bool rebuild;       // merged: a raw field goes away (removed or repeated)
     uint32_t overrides; // merged: raw fields replaced in place
     uint64_t patched;   // a bit for each patched name's hash: most lookups need no search
+    uint64_t named;     // indexed: the same for the raw fields' names
     struct value scalar;
     uint32_t *order; // merged view; NULL: the raw fields as they are
     uint32_t order_count;

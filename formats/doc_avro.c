@@ -52,47 +52,46 @@ int doc_avro_index(struct doc *d, struct err *e)
                        "probably written with another schema",
                        (size_t)(end - p));
     d->fields = fields;
+    d->named = plan->names;
     d->fields_count = plan->count;
     return 0;
 }
 
-static void put_bytes(struct slice s, struct buf *out)
+static inline uint8_t *put_bytes(struct slice s, uint8_t *p)
 {
-    buf_varint(out, s.n);
-    buf_put(out, s.p, s.n);
+    p += bytes_put_varint(p, s.n);
+    if (s.n != 0)
+        memcpy(p, s.p, s.n);
+    return p + s.n;
 }
 
-static void put_plain(enum field_type type, const struct value *v, struct buf *out)
+// There is room at p. Returns the end.
+static inline uint8_t *put_plain(enum field_type type, const struct value *v, uint8_t *p)
 {
-    uint8_t *p = buf_reserve(out, BYTES_VARINT_MAX);
     switch (type) {
     case FIELD_BOOLEAN:
         *p = v->b;
-        out->n += 1;
-        break;
+        return p + 1;
     case FIELD_FLOAT: {
         float f = (float)v->d;
         uint32_t bits;
         memcpy(&bits, &f, 4);
         bits = htole32(bits);
         memcpy(p, &bits, 4);
-        out->n += 4;
-        break;
+        return p + 4;
     }
     case FIELD_DOUBLE: {
         uint64_t bits;
         memcpy(&bits, &v->d, 8);
         bits = htole64(bits);
         memcpy(p, &bits, 8);
-        out->n += 8;
-        break;
+        return p + 8;
     }
     case FIELD_STRING:
     case FIELD_BYTES:
-        put_bytes(v->s, out);
-        break;
+        return put_bytes(v->s, p);
     default:
-        out->n += bytes_put_varint(p, v->i);
+        return p + bytes_put_varint(p, v->i);
     }
 }
 
@@ -103,12 +102,15 @@ int doc_encode_avro(struct doc *d, const struct plan *plan, struct buf *out, str
         struct value v;
         if (doc_take(d, &plan->fields[i], &v, e) != 0)
             return -1;
+        bool text = v.type == VALUE_STRING || v.type == VALUE_BYTES;
+        uint8_t *p = buf_reserve(out, 1 + BYTES_VARINT_MAX + (text ? v.s.n : 0)), *o = p;
         if (f->nullable) {
             bool null = v.type == VALUE_NULL;
-            buf_u8(out, null == avro_null_last(f) ? 2 : 0); // zigzag of branch 1 or 0
+            *o++ = null == avro_null_last(f) ? 2 : 0; // zigzag of branch 1 or 0
         }
         if (v.type != VALUE_NULL)
-            put_plain(f->type, &v, out);
+            o = put_plain(f->type, &v, o);
+        out->n += (uint32_t)(o - p);
     }
     return 0;
 }

@@ -27,22 +27,23 @@ int doc_csv_index(struct doc *d, struct err *e)
         fields[i].quoted = row.quoted[i];
     }
     d->fields = fields;
+    d->named = plan->names;
     d->fields_count = row.count;
     return 0;
 }
 
-int doc_csv_decode(struct doc *d, struct doc_field *f, struct err *e)
+int doc_csv_decode(struct doc *d, struct doc_field *f, struct value *out, struct err *e)
 {
     const struct field *schema = plan_of(d->codec)->fields[f - d->fields].field;
     bool text = schema->type == FIELD_STRING || schema->type == FIELD_BYTES;
     if (f->raw.n == 0 && !f->quoted && schema->nullable) {
-        f->value = value_null();
+        *out = value_null();
         return 0;
     }
     if (f->raw.n == 0 && !text && schema->type != FIELD_ANY)
         return err_set(e, ERR_CORRUPT, "field '%s': wanted %s, found an empty field", schema->name,
                        field_type_name(schema->type));
-    if (convert_text(schema, f->raw, &f->value, e) == 0)
+    if (convert_text(schema, f->raw, out, e) == 0)
         return 0;
     return err_wrap(e, "field '%s'", schema->name);
 }

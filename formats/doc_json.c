@@ -47,17 +47,41 @@ static uint32_t skip_nested(const uint8_t *raw, const uint32_t *positions, uint3
     return n;
 }
 
-static bool find_name(struct doc *d, struct doc_field *f, const uint8_t *quote,
-                      const uint8_t *colon)
+// Eight bytes at a time; the record is followed by its padding, and what lies behind the text can
+// only make it look twice.
+static inline bool has_backslash(struct slice s)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    for (uint32_t i = 0; i < s.n; i += 8) {
+        uint64_t v;
+        memcpy(&v, s.p + i, 8);
+        v ^= ones * '\\';
+        if (((v - ones) & ~v & (ones << 7)) != 0)
+            return memchr(s.p, '\\', s.n) != NULL;
+    }
+    return false;
+}
+
+// The name is worked on in registers and stored at the end: reading a slice back just after storing
+// its parts would stall.
+static inline bool find_name(struct doc *d, struct doc_field *f, const uint8_t *quote,
+                             const uint8_t *colon)
 {
     const uint8_t *end = trim(colon) - 1;
     if (end <= quote || *end != '"')
         return false;
-    f->name = slice_of(quote + 1, (size_t)(end - quote - 1));
-    if (__builtin_expect(memchr(f->name.p, '\\', f->name.n) != NULL, 0) &&
-        json_unescape(f->name, d->arena, &f->name) != 0)
-        return false;
-    f->hash = plan_hash(f->name);
+    struct slice name = {quote + 1, (uint32_t)(end - quote - 1)};
+    if (__builtin_expect(has_backslash(name), 0)) {
+        struct slice unescaped;
+        if (json_unescape(name, d->arena, &unescaped) != 0)
+            return false;
+        f->hash = plan_hash(unescaped);
+        f->name = unescaped;
+        return true;
+    }
+    f->hash = plan_hash(name);
+    f->name.p = name.p;
+    f->name.n = name.n;
     return true;
 }
 
@@ -101,13 +125,14 @@ static void drop_repeated_few(struct doc *d)
 {
     uint64_t seen = 0;
     for (uint32_t i = 0; i < d->fields_count; i++) {
-        uint64_t hash = d->fields[i].hash, bit = doc_bit(hash);
+        uint64_t hash = d->fields[i].hash, bit = plan_bit(hash);
         for (uint32_t j = 0; (seen & bit) != 0 && j < i; j++) {
             if (d->fields[j].hash == hash && slice_eq(d->fields[j].name, d->fields[i].name))
                 bury(&d->fields[j]);
         }
         seen |= bit;
     }
+    d->named = seen;
 }
 
 // Many fields: a table of indices, half full at most.
@@ -128,6 +153,7 @@ static void drop_repeated_many(struct doc *d)
             bury(&d->fields[table[at] - 1]);
         table[at] = i + 1;
     }
+    d->named = UINT64_MAX;
     arena_rewind(d->arena, mark);
 }
 
@@ -173,9 +199,9 @@ static int malformed(const struct doc *d, const struct doc_field *f, const char 
                    (const char *)f->name.p, what, (size_t)(f->raw.p - d->raw.p));
 }
 
-static int decode_number(const struct doc *d, struct doc_field *f, struct err *e)
+static int decode_number(const struct doc *d, struct doc_field *f, struct value *out, struct err *e)
 {
-    switch (number_parse(f->raw, &f->value)) {
+    switch (number_parse(f->raw, out)) {
     case NUMBER_OK:
         return 0;
     case NUMBER_RANGE:
@@ -185,40 +211,40 @@ static int decode_number(const struct doc *d, struct doc_field *f, struct err *e
     }
 }
 
-static int decode_string(const struct doc *d, struct doc_field *f, struct err *e)
+static int decode_string(const struct doc *d, struct doc_field *f, struct value *out, struct err *e)
 {
     if (f->raw.n < 2 || f->raw.p[f->raw.n - 1] != '"')
         return malformed(d, f, "something behind the string", e);
     struct slice inside = slice_of(f->raw.p + 1, f->raw.n - 2);
-    if (memchr(inside.p, '\\', inside.n) != NULL && json_unescape(inside, d->arena, &inside) != 0)
+    if (has_backslash(inside) && json_unescape(inside, d->arena, &inside) != 0)
         return malformed(d, f, "a bad escape in the string", e);
-    f->value = value_string(inside);
+    *out = value_string(inside);
     return 0;
 }
 
-static int decode_other(const struct doc *d, struct doc_field *f, struct err *e)
+static int decode_other(const struct doc *d, struct doc_field *f, struct value *out, struct err *e)
 {
     struct json_source source = {.text = f->raw, .begin = d->raw.p, .borrow = true};
-    if (json_parse(&source, d->arena, &f->value, e) == 0)
+    if (json_parse(&source, d->arena, out, e) == 0)
         return 0;
     return err_wrap(e, "field '%.*s'", (int)f->name.n, (const char *)f->name.p);
 }
 
-int doc_json_decode(struct doc *d, struct doc_field *f, struct err *e)
+int doc_json_decode(struct doc *d, struct doc_field *f, struct value *out, struct err *e)
 {
     uint8_t c = f->raw.p[0];
     int r;
     if (c == '-' || (uint8_t)(c - '0') < 10)
-        r = decode_number(d, f, e);
+        r = decode_number(d, f, out, e);
     else if (c == '"')
-        r = decode_string(d, f, e);
+        r = decode_string(d, f, out, e);
     else
-        r = decode_other(d, f, e);
+        r = decode_other(d, f, out, e);
     const struct plan *plan = plan_of(d->codec);
     if (r != 0 || plan == NULL)
         return r;
     int32_t i = plan_find(plan, f->name, f->hash, (uint32_t)(f - d->fields));
-    if (i < 0 || convert_to_field(plan->fields[i].field, CONVERT_JSON, d->arena, &f->value, e) == 0)
+    if (i < 0 || convert_to_field(plan->fields[i].field, CONVERT_JSON, d->arena, out, e) == 0)
         return 0;
     return err_wrap(e, "field '%.*s' at byte %zu", (int)f->name.n, (const char *)f->name.p,
                     (size_t)(f->raw.p - d->raw.p));

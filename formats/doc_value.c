@@ -70,6 +70,9 @@ int doc_value(struct doc *d, struct value *out, struct err *e)
     if (d->whole)
         return doc_scalar(d, out, e);
     uint32_t most = d->fields_count + d->patches_count, n = 0;
+    *out = (struct value){.type = VALUE_MAP};
+    if (most == 0)
+        return 0;
     struct value *items = arena_alloc(d->arena, most * sizeof(*items));
     struct slice *keys = arena_alloc(d->arena, most * sizeof(*keys));
     for (;; n++) {
@@ -83,10 +86,17 @@ int doc_value(struct doc *d, struct value *out, struct err *e)
         keys[n] = name;
         items[n] = v;
     }
-    *out = (struct value){.type = VALUE_MAP, .count = n};
+    out->count = n;
     out->items = items;
     out->keys = keys;
     return 0;
+}
+
+static bool is_null(const struct doc *d, const struct doc_field *f)
+{
+    if (d->codec->format == FORMAT_JSON)
+        return f->raw.p[0] == 'n';
+    return f->state == FIELD_DECODED && f->value.type == VALUE_NULL;
 }
 
 static int check_field(struct doc *d, const struct plan_field *p, struct err *e)
@@ -94,7 +104,7 @@ static int check_field(struct doc *d, const struct plan_field *p, struct err *e)
     const struct doc_field *f = doc_find_field(d, p->ref.name, p->ref.hash);
     if (p->field->nullable || (f == NULL && p->field->has_default))
         return 0;
-    if (f != NULL && f->value.type != VALUE_NULL)
+    if (f != NULL && !is_null(d, f))
         return 0;
     return err_set(e, ERR_CORRUPT, "field '%s': wanted %s, found %s", p->field->name,
                    field_type_name(p->field->type), f == NULL ? "nothing" : "null");
@@ -118,7 +128,8 @@ int doc_validate(struct doc *d, struct err *e)
     }
     for (uint32_t i = 0; i < d->fields_count; i++) {
         // Repeated fields are not decoded: nobody can see them.
-        if (d->fields[i].state != FIELD_DEAD && doc_decode(d, &d->fields[i], e) != 0)
+        struct value v;
+        if (d->fields[i].state != FIELD_DEAD && doc_decode(d, &d->fields[i], &v, e) != 0)
             return -1;
     }
     for (uint32_t i = 0; plan != NULL && i < plan->count; i++) {

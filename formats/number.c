@@ -55,7 +55,8 @@ static uint32_t format_short(double d, char *out)
     if (!(scaled < 1e15))
         return 0;
     uint64_t m = (uint64_t)(scaled + 0.5);
-    if (m == 0 || (double)m / 1e6 != d)
+    // A decimal is at most a rounding away from m: the quick look spares others the division.
+    if (m == 0 || fabs(scaled - (double)m) > scaled * 0x1p-50 || (double)m / 1e6 != d)
         return 0;
     uint64_t whole = m / 1000000;
     uint32_t part = (uint32_t)(m % 1000000);
@@ -75,30 +76,12 @@ static uint32_t format_short(double d, char *out)
     return n;
 }
 
-// Lays out 0.DIGITS × 10^point: plainly from 1e-6 to 2^53, else with an exponent: a larger whole
-// number would be read as an integer, whose value is not the double's.
-static uint32_t lay_out(const char *digits, uint32_t count, int point, bool plain, char *out)
+// Very small and very large numbers: d.ddde±x.
+static uint32_t format_exponent(double d, char *out)
 {
-    char *p = out;
-    if (point > 0 && plain) {
-        uint32_t whole = (uint32_t)point < count ? (uint32_t)point : count;
-        memcpy(p, digits, whole);
-        p += whole;
-        for (int i = (int)count; i < point; i++)
-            *p++ = '0';
-        if (count > whole) {
-            *p++ = '.';
-            memcpy(p, digits + whole, count - whole);
-            p += count - whole;
-        }
-        return (uint32_t)(p - out);
-    }
-    if (point <= 0 && point > -6) {
-        memcpy(p, "0.00000", 7);
-        p += 2 - point;
-        memcpy(p, digits, count);
-        return (uint32_t)(p + count - out);
-    }
+    char digits[32], *p = out;
+    int point;
+    uint32_t count = number_shim_digits(d, digits, &point);
     *p++ = digits[0];
     if (count > 1) {
         *p++ = '.';
@@ -133,10 +116,11 @@ uint32_t value_format_double(double d, char out[32])
     uint32_t n = format_short(d, out + sign);
     if (n != 0)
         return sign + n;
-    char digits[32];
-    int point;
-    n = number_shim_digits(d, digits, &point);
-    return sign + lay_out(digits, n, point, d < 0x1p53, out + sign);
+    // From 2^53 on an exponent: a whole number written plainly would be read as an integer, whose
+    // value is not the double's.
+    if (d >= 1e-6 && d < 0x1p53)
+        return sign + number_shim_fixed(d, out + sign);
+    return sign + format_exponent(d, out + sign);
 }
 
 // What the grammar found.
@@ -224,9 +208,44 @@ static int parse_slow(struct slice text, const struct parts *x, struct value *ou
     return NUMBER_OK;
 }
 
+// Plain integers and decimals of up to 18 digits, most of what there is. False: not one of these,
+// maybe not a number at all.
+static inline bool parse_short(struct slice text, struct value *out)
+{
+    const uint8_t *p = text.p, *end = p + text.n, *first, *point;
+    bool negative = p < end && *p == '-';
+    uint64_t m = 0;
+    p += negative;
+    if (end - p > 19)
+        return false;
+    for (first = p; p < end && is_digit(*p); p++)
+        m = m * 10 + (uint64_t)(*p - '0');
+    if (p == first || (*first == '0' && p - first > 1))
+        return false;
+    if (p == end) {
+        out->type = VALUE_INT;
+        out->count = 0;
+        out->i = (int64_t)(negative ? 0 - m : m);
+        return p - first <= 18;
+    }
+    if (*p != '.')
+        return false;
+    for (point = p++; p < end && is_digit(*p); p++)
+        m = m * 10 + (uint64_t)(*p - '0');
+    if (p != end || p - point < 2 || m > UINT64_C(1) << 53)
+        return false;
+    double d = (double)m / tens[p - point - 1];
+    out->type = VALUE_DOUBLE;
+    out->count = 0;
+    out->d = negative ? -d : d;
+    return true;
+}
+
 int number_parse(struct slice text, struct value *out)
 {
     struct parts x;
+    if (parse_short(text, out))
+        return NUMBER_OK;
     if (!take_parts(text.p, text.p + text.n, &x))
         return NUMBER_MALFORMED;
     if (fits_int(&x)) {

@@ -32,6 +32,7 @@ struct plan *plan_new(const struct schema *s)
         struct slice name = slice_str(s->fields[i].name);
         p->fields[i].ref = (struct field_ref){name, plan_hash(name), (int32_t)i};
         p->fields[i].field = &s->fields[i];
+        p->names |= plan_bit(p->fields[i].ref.hash);
     }
     build_table(p);
     return p;
@@ -48,7 +49,7 @@ void plan_free(struct plan *p)
 
 static inline bool is(const struct plan_field *f, struct slice name, uint64_t hash)
 {
-    return f->ref.hash == hash && slice_eq(f->ref.name, name);
+    return f->ref.hash == hash && plan_same(f->ref.name, name);
 }
 
 int32_t plan_find(const struct plan *p, struct slice name, uint64_t hash, uint32_t hint)

@@ -26,6 +26,7 @@ struct plan {
     struct plan_field *fields;
     uint32_t count;
     uint32_t *table, mask; // open addressing; entries are index + 1
+    uint64_t names;        // a bit per field name's hash (plan_bit)
     struct avro_step *steps;
     uint32_t steps_count;
     const char **step_names; // for messages
@@ -40,6 +41,36 @@ int32_t plan_find(const struct plan *, struct slice name, uint64_t hash, uint32_
 static inline const struct plan *plan_of(const struct codec *c)
 {
     return c->plan;
+}
+
+// Names are compared for each lookup; most have at most 16 bytes, which two overlapping pieces
+// cover without a call.
+static inline bool plan_same(struct slice a, struct slice b)
+{
+    uint64_t x, y, z, w;
+    uint32_t s, t, u, v;
+    if (a.n != b.n)
+        return false;
+    if (a.n > 16 || a.n < 4)
+        return a.n == 0 || memcmp(a.p, b.p, a.n) == 0;
+    if (a.n >= 8) {
+        memcpy(&x, a.p, 8);
+        memcpy(&y, b.p, 8);
+        memcpy(&z, a.p + a.n - 8, 8);
+        memcpy(&w, b.p + a.n - 8, 8);
+        return ((x ^ y) | (z ^ w)) == 0;
+    }
+    memcpy(&s, a.p, 4);
+    memcpy(&t, b.p, 4);
+    memcpy(&u, a.p + a.n - 4, 4);
+    memcpy(&v, b.p + a.n - 4, 4);
+    return ((s ^ t) | (u ^ v)) == 0;
+}
+
+// One of 64 bits: sets of names are first asked by these.
+static inline uint64_t plan_bit(uint64_t hash)
+{
+    return UINT64_C(1) << (hash >> 58);
 }
 
 // The hash of field names. It reads names in two overlapping pieces, without a loop; long names,

@@ -105,6 +105,10 @@ bool value_eq(const struct value *a, const struct value *b)
 
 static void copy_items(const struct value *v, struct value *to, struct arena *a)
 {
+    to->items = NULL;
+    to->keys = NULL;
+    if (v->count == 0)
+        return;
     to->items = arena_alloc(a, (size_t)v->count * sizeof(*to->items));
     for (uint32_t i = 0; i < v->count; i++)
         to->items[i] = value_copy(&v->items[i], a);
@@ -192,6 +196,8 @@ static struct value decode_items(struct cur *c, struct arena *a, enum value_type
     if (c->failed)
         return value_null();
     struct value v = {.type = type, .count = (uint32_t)count};
+    if (count == 0)
+        return v;
     v.items = arena_alloc(a, count * sizeof(*v.items));
     v.keys = type == VALUE_MAP ? arena_alloc(a, count * sizeof(*v.keys)) : NULL;
     for (uint32_t i = 0; i < v.count && !c->failed; i++) {

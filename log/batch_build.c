@@ -54,9 +54,20 @@ static inline uint32_t size_of_field(struct slice s)
     return s.p == NULL ? 1 : size_of_varint(s.n) + s.n;
 }
 
+// Most numbers take one or two bytes.
 static inline uint8_t *put_varint(uint8_t *p, int64_t v)
 {
-    return p + bytes_put_varint(p, v);
+    uint64_t u = ((uint64_t)v << 1) ^ (uint64_t)(v >> 63);
+    if (u < 0x80) {
+        *p = (uint8_t)u;
+        return p + 1;
+    }
+    if (u < 0x4000) {
+        p[0] = (uint8_t)(u | 0x80);
+        p[1] = (uint8_t)(u >> 7);
+        return p + 2;
+    }
+    return p + bytes_put_uvarint(p, u);
 }
 
 static inline uint8_t *put_field(uint8_t *p, struct slice s)

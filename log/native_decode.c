@@ -108,9 +108,9 @@ static int decode_data(struct walk *w, const struct batch_header *h, struct batc
 static int decode_batch(struct walk *w, struct slice batch, const struct batch_header *h,
                         struct err *e)
 {
-    if (batch_last_offset(h) < w->from)
-        return 0;
     bool control = batch_is_control(h);
+    if (!control && batch_last_offset(h) < w->from)
+        return 0;
     if (!control && batch_is_transactional(h) && is_aborted(w->read, h))
         return 0;
     struct slice records;
