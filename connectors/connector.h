@@ -14,6 +14,8 @@
 #include "log/log.h"
 #include "operators/graph.h"
 
+#include <stdatomic.h>
+
 struct connector_stats { // written by the connector's thread, read by others (relaxed atomics)
     _Atomic uint64_t records, bytes, bad, commits;
     _Atomic uint64_t total_bytes; // known size of the input, 0: unknown (for progress)
@@ -21,17 +23,30 @@ struct connector_stats { // written by the connector's thread, read by others (r
     _Atomic bool finished;
 };
 
-struct connector_ctx {
+// One writer per counter, so no locked instruction is needed.
+static inline void connector_count(_Atomic uint64_t *counter, uint64_t n)
+{
+    uint64_t now = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, now + n, memory_order_relaxed);
+}
+
+struct connector_ctx {                 // borrowed from open until close
     const struct connector_spec *spec; // borrowed for the connector's life
     const char *app;                   // names group, offsets topic and dead letters
     struct log *log;                   // borrowed; this thread's own client
     struct clk *clk;
     bool bounded;      // stop at the end of what is there, with end markers
     int64_t commit_ms; // longest time between commits
-    // Sinks: how many writer groups must reach their end before the sink may finish (bounded).
+    // Sinks: which writer groups must reach their end before the sink may finish (bounded). Every
+    // writer has to send its end marker in every bounded run, also when it had nothing to add: the
+    // sink may have left an earlier one behind. And it must take an old end back (a marker without
+    // the flag) before sinks are opened, or a sink could believe that one.
     const struct marker_writers *writers;
     uint32_t writers_count;
-    struct connector_stats *stats;
+    // Bounded: nothing in this process writes the topic any more (an end marker of an earlier run
+    // says nothing about this one). NULL: markers alone decide.
+    bool (*upstream_done)(void *arg, const char *topic);
+    struct connector_stats *stats; // NULL: nobody looks
     // Appends a dead letter in the open transaction.
     int (*dead_letter)(struct connector_ctx *, const char *cause, const char *where,
                        struct slice key, struct slice value, struct err *);
@@ -43,9 +58,14 @@ struct marker_writers { // who feeds a topic: see log/marker.h
     int32_t writers;
 };
 
-struct connector;
+struct connector { // first member of every connector
+    const struct connector_ops *ops;
+};
+
 struct connector_ops {
     const char *name;
+    bool is_sink;
+    const struct setting *settings; // the options it takes (connectors/settings.h), for help
     // Checks the options before anything starts; err names the option and its valid forms.
     int (*check)(const struct connector_spec *, struct err *);
     int (*open)(struct connector_ctx *, struct connector **out, struct err *);
@@ -53,10 +73,10 @@ struct connector_ops {
     // 2: finished (bounded); -1: error.
     int (*step)(struct connector *, struct err *);
     // Makes what was read so far durable, if anything is open (sources); sinks leave unfinished
-    // files to be read again.
+    // files to be read again. Called before close in an orderly stop; a crash is a missing call.
     int (*commit)(struct connector *, struct err *);
     void (*close)(struct connector *);
 };
 
-// By name and direction; NULL with the nearest name in err.
+// By name and direction; NULL with the nearest name in err. The caller runs ops->check next.
 const struct connector_ops *connector_find(const char *name, bool is_sink, struct err *);

@@ -28,6 +28,15 @@ struct codec {
 
 const char *format_name(enum format);
 int format_parse(const char *text, enum format *out, struct err *); // with nearest name
-// Moved out: free with codec_free. The schema is borrowed for the codec's life.
+// Moved out: free with codec_free. The schema is borrowed for the codec's life. AVRO and CSV need
+// one; STRING, LONG … and BYTES have no use for it.
 int codec_new(enum format, const struct schema *, struct codec **out, struct err *);
+// CSV with another delimiter (0: ',').
+int codec_new_csv(const struct schema *, char delimiter, struct codec **out, struct err *);
+// Avro whose bytes were written with another schema (`writer`, Avro JSON, e.g. of a container
+// file): fields are matched by name, missing ones take the reader's default, numbers are promoted
+// (int → long → float → double). Encoding uses `reader`; NULL: the writer's own schema, see
+// codec->schema.
+int codec_new_avro(struct slice writer, const struct schema *reader, struct codec **out,
+                   struct err *);
 void codec_free(struct codec *);

@@ -22,6 +22,7 @@ struct field {
     const char *name;
     enum field_type type;
     bool nullable;
+    bool null_last;           // Avro: the union is [T, null], not [null, T]
     bool label;               // known only later …
     int64_t visible_after_ms; // … this long after the record's time
     bool has_default;

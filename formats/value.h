@@ -55,20 +55,31 @@ static inline struct value value_string(struct slice s)
     return (struct value){.type = VALUE_STRING, .s = s};
 }
 
+// Every decoder refuses deeper nesting; who builds values (scripts) must refuse it too, since what
+// is encoded deeper could not be read back.
+enum { VALUE_DEPTH_MAX = 128 };
+
 const char *value_type_name(enum value_type);
-bool value_eq(const struct value *a, const struct value *b); // 1 and 1.0 are equal
+// 1 and 1.0 are equal, NaN equals NaN (a copy equals its original), maps regardless of key order.
+bool value_eq(const struct value *a, const struct value *b);
 struct value value_copy(const struct value *, struct arena *);
 // Numbers as double (INT, DOUBLE, BOOL as 0/1); false for the rest.
 bool value_number(const struct value *, double *out);
 
-// A compact self-describing encoding, for state, changelogs and carried records.
+// A compact self-describing encoding, for state, changelogs and carried records. Decoding sets
+// c->failed on malformed bytes and then returns null.
 void value_encode(const struct value *, struct buf *out);
 struct value value_decode(struct cur *, struct arena *); // strings point into the input
 
 // JSON text. Doubles in shortest form that reads back equal (no ".0" is added; NaN and infinities
 // become null). Bytes become base64.
 void value_to_json(const struct value *, struct buf *out);
+// Strict RFC 8259. Everything is copied into the arena. Integers beyond int64 become doubles,
+// doubles beyond their range are an error; of equal keys in one object the last wins.
 int value_from_json(struct slice json, struct arena *, struct value *out, struct err *);
-void value_json_string(struct slice s, struct buf *out); // quotes and escapes
-uint32_t value_format_double(double d, char out[32]);    // shortest round trip; returns the length
+// Quotes and escapes; bytes that are not UTF-8 become U+FFFD, so that the text is always valid.
+void value_json_string(struct slice s, struct buf *out);
+// Writes `"name":`, or `,"name":` after other members.
+void value_json_name(struct slice name, bool comma, struct buf *out);
+uint32_t value_format_double(double d, char out[32]); // shortest round trip; returns the length
 uint32_t value_format_int(int64_t i, char out[24]);

@@ -35,6 +35,7 @@ enum agg_kind {
     AGG_FOLD,     // user init value and function (state, value, rec) → state
 };
 const char *agg_kind_name(enum agg_kind);
+const char *node_kind_name(enum node_kind);
 
 struct window_spec {
     const char *label; // as written: "1d"
@@ -130,3 +131,12 @@ struct graph {
     uint32_t connectors_count;
     struct arena *arena;
 };
+
+// The node of that name, or NULL.
+struct node *graph_find(const struct graph *, const char *name);
+// What the records behind `n` are keyed by, as far as it is known: follows filter, peek and with
+// (unless it sets the field) up to a key_by or a topic. *field is NULL if unknown.
+void graph_key(const struct node *n, const char **field, enum format *format);
+// The codecs that carried records behind `n` may name: those of all topics above it. Returns how
+// many; writes at most `max`.
+uint32_t graph_codecs(const struct node *n, const struct codec **out, uint32_t max);

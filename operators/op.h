@@ -10,6 +10,13 @@
 // task sends the source record to the dead letters with op->name and op->where, or stops, as the
 // user chose. An operator must leave its own state as it was before the failing call.
 //
+// Trees: the operators of a task form a forest, one tree per input; each operator has one parent. A
+// join is the child of its stream side and borrows the table's operator; the table never pushes
+// into it.
+//
+// Null values (deletes): stateless operators hand them on without calling their function; tables
+// delete; aggregates, features and joins drop them (DROP_NULL_VALUE).
+//
 // Replay: after a restart a task may read again records it has seen (those a later operator was
 // still holding). They come with msg->replay set: stateless operators pass them on without side
 // effects, operators that hold take back what they had not released, everything else ignores them.
@@ -69,6 +76,8 @@ struct op { // first member of every operator
     uint32_t next_count;
     bool stateful; // or emits: ignores replayed records
     uint64_t records_in, records_out, nanos;
+    int64_t told; // the watermark op_watermark last told, if has_told
+    bool has_told;
 };
 
 // What a task lends to its operators. The task fills it; operators call through it.
@@ -82,6 +91,9 @@ struct op_ctx {
     void *task;
     // Counts a drop; `m` may be routed or sampled by the task.
     void (*drop)(struct op_ctx *, const struct op *, enum drop_reason, const struct msg *);
+    // A record that an operator pushed on its own (released after being held) failed further down;
+    // ctx->err and ctx->failed say where. 0: it was set aside, go on; -1: stop, return -1.
+    int (*set_aside)(struct op_ctx *, const struct op *at, const struct msg *);
     // Appends to an output topic of the task (index from the plan): key, value bytes, time, origin.
     int (*emit)(struct op_ctx *, uint32_t output, const struct msg *, struct slice value);
 };
@@ -111,6 +123,20 @@ static inline int op_fail(struct op *o, struct op_ctx *ctx)
     return -1;
 }
 
-// Depth first: tells `o` and all below it the new watermark.
+// Appends `child` to the operators behind `parent`.
+void op_link(struct op *parent, struct op *child);
+
+// Depth first: tells `o` and all below it the new watermark. Call it for every move of the task's
+// watermark, before the next record is processed. While `o` emits, ctx->watermark is what those
+// below it were told last: what a window or a holder lets go at W precedes W, so it is not late
+// there. Nothing happens if W is not beyond what `o` was told before.
+// -1: one emission failed (ctx->err, ctx->failed); it is done with: call again with the same
+// watermark to go on with the others.
 int op_watermark(struct op *o, struct op_ctx *ctx, int64_t watermark);
+// The transaction was aborted: `o` and all below it forget what they hold and were told. The task
+// then hands each its committed bytes (load).
+void op_reset_tree(struct op *o);
+// The lowest held offset of an input in the tree, INT64_MAX if none.
+int64_t op_held_offset(const struct op *o, uint8_t input);
+// Frees `o` and all below it. `next` belongs to op_link; ops->free frees the rest.
 void op_free_tree(struct op *o);

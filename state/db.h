@@ -44,4 +44,7 @@ int db_each_from(struct db *, uint32_t store, int32_t partition, struct slice fr
                  struct err *);
 // Deletes all rows of a store's partition (rebuild).
 int db_wipe(struct db *, uint32_t store, int32_t partition, struct err *);
+// Remembers which store owns an id and in which encoding: a store of another name with the same id,
+// or rows of another kind or version, are an error that says what to do. Idempotent.
+int db_register(struct db *, const char *store, const char *kind, uint16_t version, struct err *);
 int64_t db_bytes(struct db *); // memory in use by RocksDB: block cache, write buffers, readers

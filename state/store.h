@@ -67,6 +67,7 @@ struct cell {
     uint8_t status; // enum cell_status, private
     bool referenced;
     uint32_t key_n;
+    uint32_t visit; // last store_each that saw it, private
     void *state;
     uint8_t key[];
 };
@@ -83,6 +84,9 @@ struct store;
 struct store *store_new(struct db *, const struct store_spec *, int32_t partition,
                         size_t cache_bytes);
 void store_free(struct store *);
+// What store_new could not say: the database holds rows of this store's id from another operator
+// or in another encoding (db_register). store_get and store_each fail with the same words.
+int store_check(const struct store *, struct err *);
 const char *store_name(const struct store *);
 uint32_t store_id(const struct store *); // hash_id(name)
 
@@ -99,6 +103,8 @@ uint32_t store_dirty_count(const struct store *);
 void store_flush(struct store *, struct row_sink *); // DIRTY → FLUSHED, emits their rows
 void store_applied(struct store *);                  // FLUSHED → CLEAN, then evicts to the budget
 void store_dropped(struct store *);                  // DIRTY and FLUSHED cells are forgotten
+// Forgets every cell: the rows below were changed by somebody else (restore, wipe, reopen).
+void store_clear(struct store *);
 
 // Calls `each` for every key that has rows or a cached cell with prefix `prefix` of the key, in
 // row-key order of the rows, cached-only ones last; `each` may dirty the cell. Stops on false.

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/run_threads.h"
+
+#include <unistd.h>
+
+#include "base/logline.h"
+#include "log/native.h"
+#include "runtime/dead_letter.h"
+
+enum { IDLE_WAIT_MS = 20, BACKOFF_MS_MAX = 30000, SOURCE_IDLE_US = 5000 };
+
+void run_fail(struct run *r, const struct err *err)
+{
+    pthread_mutex_lock(&r->lock);
+    if (!r->failed)
+        r->failure = *err;
+    r->failed = true;
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+}
+
+static void signal_change(struct run *r)
+{
+    pthread_mutex_lock(&r->lock);
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+}
+
+int run_log_open(void *arg, const char *transactional_id, struct log **out, struct err *err)
+{
+    struct run *r = arg;
+    struct native_options o = {.transactional_id = transactional_id};
+    return native_open(r->broker, &o, out, err);
+}
+
+// --- who is finished ------------------------------------------------------------------------------
+
+static bool sources_done(struct run *r, const char *topic)
+{
+    for (uint32_t i = 0; i < r->connectors_count; i++) {
+        struct connector_thread *c = &r->connectors[i];
+        if (!c->spec->is_sink && strcmp(c->spec->topic, topic) == 0 &&
+            !atomic_load(&c->stats.finished))
+            return false;
+    }
+    return true;
+}
+
+bool run_topic_done(struct run *r, const char *topic)
+{
+    for (uint32_t i = 0; i < r->plan->subs_count; i++) {
+        const struct plan_sub *s = r->plan->subs[i];
+        for (uint32_t o = 0; o < s->outputs_count; o++) {
+            if (strcmp(r->plan->topics[s->outputs[o].topic].name, topic) == 0 &&
+                atomic_load(&r->unfinished[i]) > 0)
+                return false;
+        }
+    }
+    return sources_done(r, topic);
+}
+
+bool run_upstream_done(void *arg, const struct plan_input *in)
+{
+    struct run *r = arg;
+    return run_topic_done(r, r->plan->topics[in->topic].name);
+}
+
+// --- workers --------------------------------------------------------------------------------------
+
+static void publish(struct worker_thread *t, struct worker *w)
+{
+    pthread_mutex_lock(&t->run->lock);
+    if (w == NULL && t->worker != NULL) {
+        t->commits_before += atomic_load(&t->worker->commits);
+        t->commit_ns_before += atomic_load(&t->worker->commit_ns);
+    }
+    t->worker = w;
+    pthread_mutex_unlock(&t->run->lock);
+}
+
+// One life of a worker. 0: finished or stopped; 1: reopen; -1: give up.
+static int worker_life(struct worker_thread *t, struct err *err)
+{
+    struct run *r = t->run;
+    struct worker *w;
+    if (worker_open(&r->env, t->member, r->workers_count, &w, err) != 0)
+        return -1;
+    publish(t, w);
+    int rc = 0;
+    while (rc >= 0 && rc != 2 && !atomic_load(&r->stop_workers))
+        rc = worker_step(w, IDLE_WAIT_MS, err);
+    if (rc >= 0)
+        rc = worker_commit(w, err);
+    publish(t, NULL);
+    worker_close(w);
+    return rc >= 0 ? 0 : err->code == ERR_UNKNOWN ? 1 : -1;
+}
+
+void *run_worker_main(void *arg)
+{
+    struct worker_thread *t = arg;
+    struct err err;
+    int rc;
+    while ((rc = worker_life(t, &err)) == 1)
+        logline(LOG_WARN, "worker", "%u: reopening: %s", t->member, err.text);
+    if (rc < 0)
+        run_fail(t->run, &err);
+    atomic_fetch_add(&t->run->workers_done, 1);
+    signal_change(t->run);
+    return NULL;
+}
+
+// --- connectors -----------------------------------------------------------------------------------
+
+static int put_aside(struct connector_ctx *ctx, const char *cause, const char *where,
+                     struct slice key, struct slice value, struct err *err)
+{
+    struct connector_thread *c = ctx->arg;
+    char name[300];
+    struct log_tp to = {0, 0};
+    struct log_topic_info info;
+    snprintf(name, sizeof(name), "%s-dead-letters", ctx->app);
+    if (ctx->log->ops->topic_open(ctx->log, name, &to.topic, &info, err) != 0)
+        return -1;
+    struct dead_letter d = {.app = ctx->app,
+                            .stage = c->spec->name,
+                            .where = where,
+                            .cause = cause,
+                            .error_class = c->spec->is_sink ? "sink" : "source",
+                            .topic = c->spec->topic,
+                            .partition = -1,
+                            .offset = -1,
+                            .time = clk_wall_ms(ctx->clk),
+                            .key = key,
+                            .value = value};
+    return dead_letter_append(ctx->log, to, &d, err);
+}
+
+static bool topic_done(void *arg, const char *topic)
+{
+    return run_topic_done(((struct connector_thread *)arg)->run, topic);
+}
+
+// One life of a connector. 0: finished or stopped; 1: open again later; -1: give up.
+static int connector_life(struct connector_thread *c, struct err *err)
+{
+    struct run *r = c->run;
+    _Atomic bool *stop = c->spec->is_sink ? &r->stop_sinks : &r->stop_sources;
+    char id[300];
+    struct log *log;
+    struct connector *k;
+    snprintf(id, sizeof(id), "%s-%s", r->plan->graph->app, c->spec->name);
+    if (run_log_open(r, id, &log, err) != 0)
+        return -1;
+    struct connector_ctx ctx = {.spec = c->spec,
+                                .app = r->plan->graph->app,
+                                .log = log,
+                                .clk = clk_real(),
+                                .bounded = r->options.bounded,
+                                .commit_ms = r->env.commit_ms,
+                                .writers = c->writers,
+                                .writers_count = c->writers_count,
+                                .upstream_done = topic_done,
+                                .stats = &c->stats,
+                                .dead_letter = put_aside,
+                                .arg = c};
+    int rc = c->ops->open(&ctx, &k, err);
+    if (rc == 0) {
+        while (rc >= 0 && rc != 2 && !atomic_load(stop)) {
+            rc = c->ops->step(k, err);
+            if (rc == 0)
+                usleep(SOURCE_IDLE_US);
+        }
+        if (rc >= 0)
+            rc = c->ops->commit(k, err);
+        c->ops->close(k);
+    }
+    log->ops->close(log);
+    bool again = err->code == ERR_AGAIN || err->code == ERR_IO || err->code == ERR_UNKNOWN;
+    return rc >= 0 ? 0 : again && !r->options.bounded ? 1 : -1;
+}
+
+// Interruptible by a stop.
+static void back_off(struct connector_thread *c, int attempt)
+{
+    int64_t ms = 250 << (attempt < 8 ? attempt : 8);
+    _Atomic bool *stop = c->spec->is_sink ? &c->run->stop_sinks : &c->run->stop_sources;
+    if (ms > BACKOFF_MS_MAX)
+        ms = BACKOFF_MS_MAX;
+    for (int64_t waited = 0; waited < ms && !atomic_load(stop); waited += 20)
+        usleep(20000);
+}
+
+void *run_connector_main(void *arg)
+{
+    struct connector_thread *c = arg;
+    struct err err;
+    int rc = 1;
+    for (int attempt = 0; rc == 1; attempt++) {
+        err.code = ERR_NONE;
+        rc = connector_life(c, &err);
+        if (rc != 1)
+            break;
+        logline(LOG_WARN, "connector", "%s: %s; trying again", c->spec->name, err.text);
+        back_off(c, attempt);
+    }
+    if (rc < 0) {
+        err_wrap(&err, "%s '%s' (%s)", c->spec->is_sink ? "sink" : "source", c->spec->name,
+                 c->spec->where);
+        run_fail(c->run, &err);
+    }
+    if (rc == 0 && c->run->options.bounded)
+        atomic_store(&c->stats.finished, true);
+    if (c->spec->is_sink)
+        atomic_fetch_add(&c->run->sinks_done, 1);
+    signal_change(c->run);
+    return NULL;
+}

@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/test_driver.h"
+
+#include "base/text.h"
+#include "log/memory.h"
+#include "runtime/worker.h"
+
+#define START_MS INT64_C(1600000000000) // 2020-09-13T12:26:40Z
+enum { STEPS_MAX = 1000000 };
+
+struct out_topic { // how far a test has read a topic
+    const char *name;
+    uint32_t next[64];
+};
+
+struct test_driver {
+    struct script_options options;
+    struct script *script;
+    struct arena arena;
+    struct plan *plan;
+    struct memory_log *log;
+    struct db *db;
+    struct clk_manual clk;
+    struct worker_env env;
+    struct worker *worker;
+    struct task_stats stats; // summed over all tasks
+    int32_t *unfinished;     // tasks, by sub-topology
+    struct out_topic *outs;
+    uint32_t outs_count;
+    int32_t wanted_partitions;
+    bool finished;
+    struct doc_ctx *doc_ctx;
+    struct arena take_arena;
+};
+
+static int open_client(void *arg, const char *id, struct log **out, struct err *err)
+{
+    struct test_driver *d = arg;
+    struct memory_options o = {.transactional_id = id};
+    (void)err;
+    *out = memory_open(d->log, &o);
+    return 0;
+}
+
+static bool upstream_done(void *arg, const struct plan_input *in)
+{
+    struct test_driver *d = arg;
+    for (uint32_t i = 0; i < in->feeders_count; i++) {
+        if (d->unfinished[in->feeders[i]->id] > 0)
+            return false;
+    }
+    return d->finished;
+}
+
+static void task_finished(void *arg, const struct plan_sub *s)
+{
+    ((struct test_driver *)arg)->unfinished[s->id]--;
+}
+
+static struct task_stats *stats_of(void *arg, const struct plan_sub *s, int32_t partition)
+{
+    (void)s;
+    (void)partition;
+    return &((struct test_driver *)arg)->stats;
+}
+
+static int make_topic(struct test_driver *d, const char *name, int32_t partitions, bool compact,
+                      struct err *err)
+{
+    struct log_topic_spec s = {.name = name,
+                               .partitions = partitions,
+                               .cleanup = compact ? LOG_CLEANUP_COMPACT : LOG_CLEANUP_DELETE};
+    return memory_topic_create(d->log, &s, err) != 0 && err->code != ERR_EXISTS ? -1 : 0;
+}
+
+static int make_topics(struct test_driver *d, struct err *err)
+{
+    char name[300];
+    for (uint32_t i = 0; i < d->plan->topics_count; i++) {
+        if (make_topic(d, d->plan->topics[i].name, d->plan->topics[i].partitions, false, err) != 0)
+            return -1;
+    }
+    for (uint32_t i = 0; i < d->plan->subs_count; i++) {
+        const struct plan_sub *s = d->plan->subs[i];
+        d->unfinished[i] = s->partitions;
+        for (uint32_t k = 0; k < s->steps_count; k++) {
+            if (s->steps[k]->kind == STEP_NODE && plan_node_stateful(s->steps[k]->node) &&
+                make_topic(d, plan_store_topic(d->plan, s->steps[k]->node->name, &d->arena),
+                           s->partitions, true, err) != 0)
+                return -1;
+        }
+    }
+    snprintf(name, sizeof(name), "%s-tasks", d->plan->graph->app);
+    if (make_topic(d, arena_str(&d->arena, name), 1, true, err) != 0)
+        return -1;
+    snprintf(name, sizeof(name), "%s-dead-letters", d->plan->graph->app);
+    return make_topic(d, arena_str(&d->arena, name), 1, false, err);
+}
+
+// Every source topic gets the number of partitions the test asks for.
+static int32_t wanted(void *arg, const char *topic)
+{
+    struct test_driver *d = arg;
+    int i = plan_topic_find(d->plan, topic);
+    return i >= 0 && d->plan->topics[i].role == PLAN_SOURCE ? d->wanted_partitions : 0;
+}
+
+static int start(struct test_driver *d, const char *path, struct err *err)
+{
+    struct db_options o = {.in_memory = true};
+    if (script_load(path, NULL, &d->options, &d->script, err) != 0 ||
+        plan_make(script_graph(d->script), &d->arena, &d->plan, err) != 0 ||
+        plan_partitions_fix(d->plan, wanted, d, err) != 0)
+        return -1;
+    d->unfinished = check_alloc(calloc(d->plan->subs_count + 1, sizeof(*d->unfinished)));
+    if (make_topics(d, err) != 0 || db_open("/test", &o, &d->db, err) != 0)
+        return -1;
+    d->env = (struct worker_env){.plan = d->plan,
+                                 .script_path = path,
+                                 .script_options = &d->options,
+                                 .db = d->db,
+                                 .clk = &d->clk.clk,
+                                 .cache_bytes = 16 << 20,
+                                 .log_open = open_client,
+                                 .log_arg = d,
+                                 .upstream_done = upstream_done,
+                                 .upstream_arg = d,
+                                 .stats = stats_of,
+                                 .stats_arg = d,
+                                 .task_finished = task_finished};
+    return worker_open(&d->env, 0, 1, &d->worker, err);
+}
+
+int test_driver_open(const char *app_path, const struct script_param *params, uint32_t params_count,
+                     int32_t partitions, struct test_driver **out, struct err *err)
+{
+    struct test_driver *d = check_alloc(calloc(1, sizeof(*d)));
+    d->options = (struct script_options){.params = params, .params_count = params_count};
+    d->wanted_partitions = partitions < 1 ? 1 : partitions > 64 ? 64 : partitions;
+    d->log = memory_create();
+    d->doc_ctx = doc_ctx_new();
+    arena_init(&d->arena);
+    arena_init(&d->take_arena);
+    clk_manual_init(&d->clk, START_MS);
+    if (start(d, app_path, err) != 0) {
+        test_driver_close(d);
+        return -1;
+    }
+    *out = d;
+    return 0;
+}
+
+void test_driver_close(struct test_driver *d)
+{
+    if (d->worker != NULL)
+        worker_close(d->worker);
+    if (d->db != NULL)
+        db_close(d->db);
+    memory_destroy(d->log);
+    if (d->script != NULL)
+        script_free(d->script);
+    doc_ctx_free(d->doc_ctx);
+    arena_release(&d->arena);
+    arena_release(&d->take_arena);
+    free(d->unfinished);
+    free(d->outs);
+    free(d);
+}
+
+static int settle(struct test_driver *d, struct err *err)
+{
+    int rc = 1;
+    for (int i = 0; rc == 1 && i < STEPS_MAX; i++)
+        rc = worker_step(d->worker, 0, err);
+    return rc < 0 ? -1 : worker_commit(d->worker, err);
+}
+
+// --- piping in ------------------------------------------------------------------------------------
+
+static const struct node *reader_of(struct test_driver *d, const char *topic)
+{
+    const struct graph *g = d->plan->graph;
+    for (uint32_t i = 0; i < g->nodes_count; i++) {
+        const struct node *n = g->nodes[i];
+        if ((n->kind == NODE_STREAM || n->kind == NODE_TABLE) && strcmp(n->topic, topic) == 0)
+            return n;
+    }
+    return NULL;
+}
+
+static const char *source_name(void *arg, int i)
+{
+    const struct plan *p = arg;
+    for (uint32_t k = 0; k < p->topics_count; k++) {
+        if (p->topics[k].role == PLAN_SOURCE && i-- == 0)
+            return p->topics[k].name;
+    }
+    return NULL;
+}
+
+static int unknown_topic(struct test_driver *d, const char *topic, struct err *err)
+{
+    const char *near = text_nearest(topic, source_name, d->plan);
+    return err_set(err, ERR_NOT_FOUND, "the script reads no topic '%s'%s%s%s", topic,
+                   near == NULL ? "" : "; did you mean '", near == NULL ? "" : near,
+                   near == NULL ? "" : "'?");
+}
+
+static int record_time(struct test_driver *d, const struct node *n, struct doc *doc,
+                       const struct testfile_pipe *p, int64_t *time, struct err *err)
+{
+    *time = d->clk.now_ms;
+    if (p->has_time)
+        *time = p->time;
+    if (n->time_field == NULL || p->has_time || doc == NULL)
+        return 0;
+    struct field_ref f = field_ref_of(slice_str(n->time_field), NULL);
+    struct value v;
+    if (doc_get(doc, &f, &v, err) != 0)
+        return -1;
+    if (v.type == VALUE_INT)
+        *time = v.i;
+    return 0;
+}
+
+int test_driver_pipe(struct test_driver *d, const struct testfile_pipe *p, struct err *err)
+{
+    const struct node *n = reader_of(d, p->topic);
+    if (n == NULL)
+        return unknown_topic(d, p->topic, err);
+    struct doc doc, *value = p->value->type == VALUE_NULL ? NULL : &doc;
+    struct buf bytes, key;
+    struct log_record r = {.key = p->key};
+    int rc = 0;
+    buf_init(&bytes);
+    buf_init(&key);
+    arena_reset(&d->take_arena);
+    if (value != NULL) {
+        doc_from_value(&doc, d->doc_ctx, &d->take_arena, p->value);
+        rc = doc_encode(&doc, n->codec, &bytes, err);
+        r.value = buf_slice(&bytes);
+    }
+    if (rc == 0 && !p->has_key && n->key_field != NULL && value != NULL) {
+        struct field_ref f = field_ref_of(slice_str(n->key_field), NULL);
+        rc = doc_key(&doc, &f, n->key_format, &key, err);
+        r.key = buf_slice(&key);
+    }
+    if (rc == 0)
+        rc = record_time(d, n, value, p, &r.time, err);
+    int32_t partitions = d->plan->topics[plan_topic_find(d->plan, p->topic)].partitions;
+    int32_t partition = p->partition >= 0  ? p->partition % partitions
+                        : r.key.p != NULL ? log_partition_of(r.key, partitions)
+                                          : 0;
+    if (rc == 0)
+        memory_produce(d->log, p->topic, partition, &r);
+    buf_release(&bytes);
+    buf_release(&key);
+    return rc != 0 ? -1 : settle(d, err);
+}
+
+// --- time -----------------------------------------------------------------------------------------
+
+int test_driver_advance(struct test_driver *d, int64_t ms, struct err *err)
+{
+    d->clk.now_ms += ms;
+    return settle(d, err);
+}
+
+int test_driver_finish(struct test_driver *d, struct err *err)
+{
+    d->finished = true;
+    d->env.bounded = true;
+    worker_set_bounded(d->worker);
+    return settle(d, err);
+}
+
+// --- reading out ----------------------------------------------------------------------------------
+
+static struct out_topic *out_of(struct test_driver *d, const char *topic)
+{
+    for (uint32_t i = 0; i < d->outs_count; i++) {
+        if (strcmp(d->outs[i].name, topic) == 0)
+            return &d->outs[i];
+    }
+    d->outs = check_alloc(realloc(d->outs, (d->outs_count + 1) * sizeof(*d->outs)));
+    struct out_topic *o = &d->outs[d->outs_count++];
+    *o = (struct out_topic){.name = arena_str(&d->arena, topic)};
+    return o;
+}
+
+// The unread record with the lowest time over all partitions.
+static const struct rec *next_record(struct test_driver *d, struct out_topic *o,
+                                     int32_t partitions, int32_t *partition)
+{
+    const struct rec *best = NULL;
+    for (int32_t p = 0; p < partitions; p++) {
+        uint32_t n;
+        const struct rec *r = memory_records(d->log, o->name, p, &n);
+        while (o->next[p] < n && (r[o->next[p]].flags & REC_MARKER) != 0)
+            o->next[p]++;
+        if (o->next[p] < n && (best == NULL || r[o->next[p]].time < best->time)) {
+            best = &r[o->next[p]];
+            *partition = p;
+        }
+    }
+    if (best != NULL)
+        o->next[*partition]++;
+    return best;
+}
+
+static int decode(struct test_driver *d, const struct codec *codec, const struct rec *r,
+                  struct arena *arena, struct value *out, struct err *err)
+{
+    struct doc doc;
+    if (r->value.p == NULL || codec == NULL) {
+        *out = r->value.p == NULL ? value_null()
+                                  : value_string(arena_slice(arena, r->value));
+        return 0;
+    }
+    doc_open(&doc, d->doc_ctx, arena, codec, r->value);
+    struct value v;
+    if (doc_value(&doc, &v, err) != 0)
+        return -1;
+    *out = value_copy(&v, arena);
+    return 0;
+}
+
+int test_driver_take(struct test_driver *d, const char *topic, struct arena *arena,
+                     struct testfile_record *out, struct err *err)
+{
+    int i = plan_topic_find(d->plan, topic);
+    char dead[300];
+    snprintf(dead, sizeof(dead), "%s-dead-letters", d->plan->graph->app);
+    if (i < 0 && strcmp(topic, dead) != 0)
+        return err_set(err, ERR_NOT_FOUND, "the script knows no topic '%s'", topic);
+    int32_t partition = 0;
+    const struct rec *r = next_record(d, out_of(d, topic),
+                                      i < 0 ? 1 : d->plan->topics[i].partitions, &partition);
+    if (r == NULL)
+        return 0;
+    *out = (struct testfile_record){.key = arena_slice(arena, r->key),
+                                    .time = r->time,
+                                    .partition = partition};
+    return decode(d, i < 0 ? NULL : d->plan->topics[i].codec, r, arena, &out->value, err) != 0 ? -1
+                                                                                            : 1;
+}
+
+// --- as a host of test files ----------------------------------------------------------------------
+
+static int host_start(void *arg, const char *app, const struct script_param *params, uint32_t n,
+                      int32_t partitions, struct err *err)
+{
+    return test_driver_open(app, params, n, partitions, arg, err);
+}
+
+static int host_pipe(void *arg, const struct testfile_pipe *p, struct err *err)
+{
+    return test_driver_pipe(*(struct test_driver **)arg, p, err);
+}
+
+static int host_advance(void *arg, int64_t ms, struct err *err)
+{
+    return test_driver_advance(*(struct test_driver **)arg, ms, err);
+}
+
+static int host_finish(void *arg, struct err *err)
+{
+    return test_driver_finish(*(struct test_driver **)arg, err);
+}
+
+static int host_take(void *arg, const char *topic, struct arena *arena,
+                     struct testfile_record *out, struct err *err)
+{
+    return test_driver_take(*(struct test_driver **)arg, topic, arena, out, err);
+}
+
+static void host_stop(void *arg)
+{
+    test_driver_close(*(struct test_driver **)arg);
+}
+
+struct testfile_host test_driver_host(struct test_driver **slot)
+{
+    return (struct testfile_host){.arg = slot,
+                                  .start = host_start,
+                                  .pipe = host_pipe,
+                                  .advance = host_advance,
+                                  .finish = host_finish,
+                                  .take = host_take,
+                                  .stop = host_stop};
+}
