@@ -59,30 +59,23 @@ static void push_rec(struct script *s)
     lua_pushvalue(s->L, script_rec_at(at));
 }
 
-// In the protected part: pushes values that need memory.
-static void push_any(struct script *s, uint32_t i, const struct fn_arg *a)
-{
-    struct err e;
-    struct value v;
-    if (a->kind == FN_VALUE) {
-        push_value(s->L, a->value);
-    } else if (a->msg->doc == NULL || view_is_record(a->msg->doc, &e)) {
-        push_record(s, i, a->msg);
-    } else {
-        if (doc_value(a->msg->doc, &v, &e) != 0)
-            luaL_error(s->L, "%s", e.text);
-        push_value(s->L, &v);
-    }
-}
-
-// (function) → its result, with the arguments of s->args.
+// (function, arguments …) → its result. Arguments that need memory are nil so far.
 static int call_with_values(lua_State *L)
 {
     struct script *s = script_of(L);
-    for (uint32_t i = 0; i < s->args_count; i++)
-        push_any(s, i, &s->args[i]);
-    if (s->message != NULL)
-        push_rec(s);
+    struct err e;
+    struct value v;
+    for (uint32_t i = 0; i < s->args_count; i++) {
+        const struct fn_arg *a = &s->args[i];
+        if (!needs_protection(a, &e))
+            continue;
+        if (a->kind == FN_VALUE)
+            v = *a->value;
+        else if (doc_value(a->msg->doc, &v, &e) != 0)
+            return luaL_error(L, "%s", e.text);
+        push_value(L, &v);
+        lua_replace(L, 2 + (int)i);
+    }
     lua_call(L, lua_gettop(L) - 1, 1);
     return 1;
 }
@@ -107,13 +100,8 @@ static int run(struct script *s, const struct script_function *f, const struct f
         if (args[i].kind == FN_MSG && s->message == NULL)
             s->message = args[i].msg;
     }
-    if (protect) {
-        s->args = args;
-        s->args_count = n;
+    if (protect)
         lua_pushcfunction(L, call_with_values);
-        lua_pushvalue(L, script_function_at(f->index));
-        return lua_pcall(L, 1, 1, 0);
-    }
     lua_pushvalue(L, script_function_at(f->index));
     for (uint32_t i = 0; i < n; i++) {
         if (args[i].kind == FN_VALUE)
@@ -123,7 +111,9 @@ static int run(struct script *s, const struct script_function *f, const struct f
     }
     if (s->message != NULL)
         push_rec(s);
-    return lua_pcall(L, (int)n + (s->message != NULL), 1, 0);
+    s->args = args;
+    s->args_count = n;
+    return lua_pcall(L, (int)n + (s->message != NULL) + protect, 1, 0);
 }
 
 // The result on top into *out. LUA_OK, or the status of the failure with its error on top.
