@@ -169,7 +169,9 @@ void feature_cell_prune(struct feature_cell *c, const struct feature_plan *p, in
     struct feature_events *ev = &c->events;
     while (ev->first != ev->end && feature_day(feature_time_at(ev, ev->first)) < day) {
         int64_t gone = feature_day(feature_time_at(ev, ev->first));
-        uint32_t end = day_begin(ev, gone + 1);
+        uint32_t end = ev->first + 1;
+        while (end != ev->end && feature_time_at(ev, end) < day_start(gone + 1))
+            end++;
         struct feature_mark *m = mark_of(c, gone);
         m->parts = (end - ev->first + PART_EVENTS - 1) / PART_EVENTS;
         feature_events_drop(ev, end);
@@ -225,7 +227,10 @@ static void encode_day(struct feature_cell *c, struct feature_plan *p, const str
                        row_fn row, void *row_arg)
 {
     uint8_t sub[DAY_BYTES + PART_BYTES];
-    uint32_t begin = day_begin(&c->events, m->day), end = day_begin(&c->events, m->day + 1);
+    const struct feature_events *ev = &c->events;
+    uint32_t begin = day_begin(ev, m->day), end = ev->end;
+    if (feature_day(feature_time_at(ev, end - 1)) != m->day)
+        end = day_begin(ev, m->day + 1);
     for (uint32_t part = (m->from - begin) / PART_EVENTS;; part++) {
         uint32_t lo = begin + part * PART_EVENTS;
         if (lo >= end)
