@@ -64,13 +64,14 @@ static uint32_t read_params(lua_State *l, struct runner *r, struct script_param 
 void testfile_start(lua_State *l)
 {
     struct runner *r = testfile_self(l);
-    struct script_param params[PARAMS_MAX];
     struct err err;
     int top = lua_gettop(l);
     if (r->started)
         return;
     if (r->app[0] == 0)
         luaL_error(l, "say which script is tested first: test.app(\"app.lua\")");
+    // They live as long as the engine: tasks load the script once more.
+    struct script_param *params = arena_alloc(&r->arena, PARAMS_MAX * sizeof(*params));
     uint32_t n = read_params(l, r, params);
     lua_settop(l, top);
     lua_rawgeti(l, LUA_REGISTRYINDEX, r->app_options);
