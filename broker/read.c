@@ -96,26 +96,35 @@ static enum broker_error walk_to(struct place *at, int64_t offset)
     return BROKER_OK;
 }
 
+// Offsets follow each other; only compaction leaves gaps, and none makes them go back.
+static bool fits(const struct segment *s, const struct head *h, int64_t expected)
+{
+    return s->cleaned_at == 0 ? h->base_offset == expected : h->base_offset >= expected;
+}
+
 // How many bytes at `p` are whole, good batches below `limit`; *next is the offset behind them.
 static enum broker_error take_batches(const struct place *at, struct slice bytes, int64_t limit,
                                       uint32_t *taken, int64_t *next)
 {
-    uint32_t used = 0;
-    int64_t expected = at->segment->base;
-    while (bytes.n - used >= HEAD_SIZE) {
+    const char *why = NULL;
+    int64_t expected = (int64_t)bytes_get64(bytes.p);
+    *taken = 0;
+    while (why == NULL && bytes.n - *taken >= HEAD_SIZE) {
         struct head h;
-        const uint8_t *p = bytes.p + used;
-        if (!head_parse(p, &h) || h.base_offset < expected)
-            return damaged(at->segment, at->position + used, "not the expected record batch");
-        if (h.size > bytes.n - used || h.base_offset >= limit)
+        const uint8_t *p = bytes.p + *taken;
+        if (!head_parse(p, &h) || !fits(at->segment, &h, expected)) {
+            why = "not the expected record batch";
+        } else if (h.size > bytes.n - *taken || h.base_offset >= limit) {
             break;
-        if (crc32c(p + HEAD_OUTSIDE_CRC, h.size - HEAD_OUTSIDE_CRC) != h.crc)
-            return damaged(at->segment, at->position + used, "checksum mismatch");
-        used += h.size;
-        expected = *next = head_last_offset(&h) + 1;
+        } else if (crc32c(p + HEAD_OUTSIDE_CRC, h.size - HEAD_OUTSIDE_CRC) != h.crc) {
+            why = "checksum mismatch";
+        } else {
+            *taken += h.size;
+            expected = *next = head_last_offset(&h) + 1;
+        }
     }
-    *taken = used;
-    return BROKER_OK;
+    // What is good before the damage is handed out; the next read meets the damage first.
+    return why != NULL && *taken == 0 ? damaged(at->segment, at->position, why) : BROKER_OK;
 }
 
 static enum broker_error read_bytes(const struct place *at, int64_t n, struct buf *out)
@@ -127,8 +136,8 @@ static enum broker_error read_bytes(const struct place *at, int64_t n, struct bu
 }
 
 // Reads whole batches from at->position on; at least one.
-static enum broker_error read_batches(struct place *at, uint32_t max_bytes, int64_t limit,
-                                      struct buf *out, int64_t *next)
+static enum broker_error read_batches(struct place *at, int64_t offset, uint32_t max_bytes,
+                                      int64_t limit, struct buf *out, int64_t *next)
 {
     int64_t left = at->bound - at->position;
     int64_t n = max_bytes < HEAD_SIZE ? HEAD_SIZE : max_bytes;
@@ -139,6 +148,8 @@ static enum broker_error read_batches(struct place *at, uint32_t max_bytes, int6
         return r;
     if (n < HEAD_SIZE || !head_parse(out->p + out->n, &h) || h.size > left)
         return damaged(at->segment, at->position, "not a record batch");
+    if (at->segment->cleaned_at == 0 && h.base_offset > offset)
+        return damaged(at->segment, at->position, "an offset is missing");
     if (h.size > n) { // the first batch comes whole, however large
         n = h.size;
         r = read_bytes(at, n, out);
@@ -228,7 +239,7 @@ static enum broker_error read_from(struct broker_partition *p, int64_t offset, u
             return BROKER_OK;
     }
     if (r == BROKER_OK)
-        r = read_batches(&at, max_bytes, limit, out, &info->next_offset);
+        r = read_batches(&at, offset, max_bytes, limit, out, &info->next_offset);
     if (r == BROKER_OK)
         remember(p, &at, info->next_offset);
     segment_unref(at.segment);

@@ -179,8 +179,10 @@ static int fill(struct segment *s, struct buf *b, int64_t at, int64_t to, uint32
 static int check_one(struct segment *s, const struct head *h, const uint8_t *p, int64_t at,
                      int64_t expected, struct err *e)
 {
-    if (h->base_offset < expected)
-        return bad(s, at, "offsets go backwards", e);
+    // Only compaction leaves gaps; expected -1: a scan begins here, in the middle.
+    bool gap = h->base_offset != expected && expected != -1 && s->cleaned_at == 0;
+    if (h->base_offset < expected || gap)
+        return bad(s, at, "offsets do not follow each other", e);
     if (crc32c(p + HEAD_OUTSIDE_CRC, h->size - HEAD_OUTSIDE_CRC) != h->crc)
         return bad(s, at, "checksum mismatch", e);
     return 0;
@@ -189,7 +191,8 @@ static int check_one(struct segment *s, const struct head *h, const uint8_t *p, 
 static int scan(struct segment *s, int64_t from, int64_t to, segment_each each, void *arg,
                 struct buf *b, struct err *e)
 {
-    int64_t start = from, at = from, expected = s->base; // b holds the bytes from `start`
+    int64_t start = from, at = from; // b holds the bytes from `start`
+    int64_t expected = from == 0 ? s->base : -1;
     while (at < to) {
         struct head h;
         if (at + HEAD_SIZE > start + b->n) {

@@ -138,9 +138,10 @@ int feature_plan_init(struct feature_plan *p, const struct node *n, struct err *
 {
     uint32_t outputs = n->features_count * n->windows_count;
     *p = (struct feature_plan){.name = n->name, .where = n->where};
-    if (n->features_count > FEATURE_FIELDS_MAX)
-        return err_set(e, ERR_LIMIT, "%s: features '%s' has more than %d entries; split it in two",
-                       n->where, n->name, FEATURE_FIELDS_MAX);
+    if (n->features_count > FEATURE_FIELDS_MAX || outputs > FEATURE_OUTPUTS_MAX)
+        return err_set(e, ERR_LIMIT,
+                       "%s: features '%s' has more than %d entries or %d outputs; split it in two",
+                       n->where, n->name, FEATURE_FIELDS_MAX, FEATURE_OUTPUTS_MAX);
     if (outputs == 0)
         return err_set(e, ERR_INVALID, "%s: features '%s' needs at least one window and one entry",
                        n->where, n->name);

@@ -110,18 +110,41 @@ static int set_aside(struct op_ctx *ctx, const struct op *at, const struct msg *
 
 // --- event time -----------------------------------------------------------------------------------
 
+// Tells one root the watermark. A failed emission is done with: it is set aside and the rest goes on.
+static int tell(struct task *t, struct task_input *in, struct op *root, int64_t w)
+{
+    for (;;) {
+        arena_reset(&t->arena);
+        t->ctx.failed = NULL;
+        if (op_watermark(root, &t->ctx, w) == 0)
+            return 0;
+        struct msg m = {.time = w == INT64_MAX ? t->ctx.watermark : w,
+                        .topic = in->topic_name,
+                        .partition = in->tp.partition,
+                        .origin = {in->topic_hash, in->tp.partition, -1, 0}};
+        if (set_aside(&t->ctx, t->ctx.failed == NULL ? root : t->ctx.failed, &m) != 0)
+            return -1;
+    }
+}
+
+static int tell_all(struct task *t, int64_t w)
+{
+    for (uint32_t i = 0; i < t->inputs_count; i++) {
+        for (uint32_t r = 0; r < t->inputs[i].roots_count; r++) {
+            if (tell(t, &t->inputs[i], t->inputs[i].roots[r], w) != 0)
+                return -1;
+        }
+    }
+    return 0;
+}
+
 static int advance(struct task *t)
 {
     int64_t w = t->wm.watermark;
     if (w <= t->ctx.watermark)
         return 0;
-    for (uint32_t i = 0; i < t->inputs_count; i++) {
-        for (uint32_t r = 0; r < t->inputs[i].roots_count; r++) {
-            arena_reset(&t->arena);
-            if (op_watermark(t->inputs[i].roots[r], &t->ctx, w) != 0)
-                return -1;
-        }
-    }
+    if (tell_all(t, w) != 0)
+        return -1;
     t->ctx.watermark = w;
     t->changed = true;
     atomic_store_explicit(&t->stats->watermark, w, memory_order_relaxed);
@@ -369,13 +392,8 @@ int task_try_end(struct task *t, struct err *err)
     t->ctx.err = err;
     t->ending = true;
     t->changed = true;
-    for (uint32_t i = 0; i < t->inputs_count; i++) {
-        for (uint32_t r = 0; r < t->inputs[i].roots_count; r++) {
-            arena_reset(&t->arena);
-            if (op_watermark(t->inputs[i].roots[r], &t->ctx, INT64_MAX) != 0)
-                return err_wrap(err, "task %s", t->name);
-        }
-    }
+    if (tell_all(t, INT64_MAX) != 0)
+        return err_wrap(err, "task %s", t->name);
     return 1;
 }
 
