@@ -74,6 +74,9 @@ int broker_open(const struct broker_config *, struct broker **out, struct err *)
 void broker_close(struct broker *); // checkpoints; a later open needs no recovery
 const struct broker_config *broker_settings(const struct broker *);
 const char *broker_cluster_id(const struct broker *); // 22 characters, made at first open
+// After an error of fsync or of a journal write every change is refused with BROKER_STORAGE_ERROR
+// while reads go on: the reason, or NULL when all is well. Valid until broker_close.
+const char *broker_failure(struct broker *);
 
 // --- topics -------------------------------------------------------------------------------------
 
@@ -109,6 +112,9 @@ enum broker_error broker_topic_find(struct broker *, const char *name, struct br
 // Calls `each` for every topic in name order, until it returns false.
 void broker_topic_each(struct broker *, bool (*each)(void *arg, const struct broker_topic_info *),
                        void *arg);
+// Replaces the topic's config. Waits.
+enum broker_error broker_topic_configure(struct broker *, const char *name,
+                                         const struct broker_topic_config *, struct err *);
 // NULL when there is no such topic or partition. A handle of a deleted topic stays valid and
 // answers BROKER_UNKNOWN_TOPIC_OR_PARTITION.
 struct broker_partition *broker_partition_find(struct broker *, const char *topic,
@@ -179,6 +185,12 @@ enum broker_error broker_offsets_commit(struct broker *, const char *group,
 // -1 when none. *unstable: a transaction holds an offset for it that is not decided yet.
 int64_t broker_offset_committed(struct broker *, const char *group, const char *topic,
                                 int32_t partition, bool *unstable);
+// Calls `each` for the offsets of one group (NULL: of all), in no order, until it returns false.
+// `offset` is -1 where there is only an undecided one. `each` may not call the broker. Committing
+// offset -1 removes an offset.
+typedef bool (*broker_offset_each)(void *arg, const char *group, const struct broker_group_offset *,
+                                   bool unstable);
+void broker_offsets_each(struct broker *, const char *group, broker_offset_each each, void *arg);
 
 // --- reading ------------------------------------------------------------------------------------
 
@@ -220,6 +232,8 @@ void broker_notify_fd(struct broker *, int fd);
 
 // --- housekeeping -------------------------------------------------------------------------------
 
-// One pass of retention and compaction over all partitions, now.
+// Makes `offset` (-1: the end) the partition's first: DeleteRecords. *start: what it is now. Waits.
+enum broker_error broker_partition_trim(struct broker_partition *, int64_t offset, int64_t *start);
+// One pass of transaction timeouts, retention and compaction over all partitions, now.
 int broker_housekeep(struct broker *, struct err *);
 int broker_checkpoint(struct broker *, struct err *);

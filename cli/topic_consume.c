@@ -164,8 +164,8 @@ static int show_part(struct consume *c, uint32_t part, struct err *e)
 {
     struct client_part *p = &c->parts[part];
     struct slice left = p->records;
-    bool *ended = arena_alloc(&c->fetch_arena, p->aborted_count);
-    memset(ended, 0, p->aborted_count);
+    bool *ended = arena_alloc(&c->fetch_arena, p->aborted_count + 1); // never an empty array
+    memset(ended, 0, p->aborted_count + 1);
     struct batch_header h;
     while (left.n > 0 && batch_header_parse(left, &h) == 1 && !enough(c)) {
         if (batch_is_control(&h))

@@ -226,7 +226,7 @@ static int choose(struct transport *t, const struct transport_where *where, stru
             where->data, where->data);
     if (open_here(t, where->data, e) == 0)
         return 0;
-    if (e->code != ERR_AGAIN || !read_addr(where->data, address))
+    if (e->code != ERR_EXISTS || !read_addr(where->data, address))
         return -1;
     struct err tcp;
     if (connect_to(t, address, &tcp) == 0)

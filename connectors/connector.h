@@ -37,7 +37,10 @@ struct connector_ctx {                 // borrowed from open until close
     struct clk *clk;
     bool bounded;      // stop at the end of what is there, with end markers
     int64_t commit_ms; // longest time between commits
-    // Sinks: how many writer groups must reach their end before the sink may finish (bounded).
+    // Sinks: which writer groups must reach their end before the sink may finish (bounded). Every
+    // writer has to send its end marker in every bounded run, also when it had nothing to add: the
+    // sink may have left an earlier one behind. And it must take an old end back (a marker without
+    // the flag) before sinks are opened, or a sink could believe that one.
     const struct marker_writers *writers;
     uint32_t writers_count;
     // Bounded: nothing in this process writes the topic any more (an end marker of an earlier run

@@ -232,7 +232,7 @@ static int add_entry(struct file_commit *c, const struct sink_file *files, uint3
 static int take_over(struct file_commit *c, struct err *e)
 {
     for (int i = 0; i < OPEN_ATTEMPTS; i++) {
-        int64_t newest;
+        int64_t newest = -1;
         if (newest_entry(c, &newest, e) != 0 || (newest >= 0 && load_entry(c, newest, e) != 0))
             return -1;
         c->number = newest;

@@ -34,7 +34,8 @@ struct sink_part { // one partition
     struct sink_file file;   // its facts so far
     int64_t first_row;
     int64_t span; // event-time span of the open file
-    bool *ended;  // per writer of each group, in the groups' order
+    bool assigned;
+    bool *ended; // per writer of each group, in the groups' order
 };
 
 struct file_sink {
@@ -255,6 +256,8 @@ static void file_sink_close(struct connector *c)
     if (s->letters)
         (void)s->ctx->log->ops->abort(s->ctx->log, &ignored);
     for (int32_t i = 0; i < s->parts_count; i++) {
+        if (s->parts[i].assigned) // the client may serve a reopened sink
+            (void)s->ctx->log->ops->unassign(s->ctx->log, s->parts[i].tp, &ignored);
         sink_output_close(s->parts[i].out);
         file_commit_close(&s->parts[i].ledger);
         free(s->parts[i].ended);
@@ -279,7 +282,8 @@ static int open_part(struct file_sink *s, const struct log_topic_info *info, int
     p->next_row = p->ledger.next_row;
     if (p->position < 0 && log->ops->offset(log, p->tp, LOG_START, &p->position, e) != 0)
         return -1;
-    return log->ops->assign(log, p->tp, p->position, e);
+    p->assigned = log->ops->assign(log, p->tp, p->position, e) == 0;
+    return p->assigned ? 0 : -1;
 }
 
 static int open_parts(struct file_sink *s, struct err *e)

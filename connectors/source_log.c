@@ -68,6 +68,24 @@ static void scan_batch(struct source_log *s, const struct rec_batch *b, struct b
     }
 }
 
+static int read_positions(struct source_log *s, int64_t at, int64_t end, struct buf *out,
+                          int *found, struct err *e)
+{
+    struct log *log = s->ctx->log;
+    while (at < end) {
+        struct rec_batch b;
+        int rc = log->ops->poll(log, 100, &b, e);
+        if (rc < 0)
+            return -1;
+        if (rc == 0)
+            continue;
+        scan_batch(s, &b, out, found);
+        at = b.next_offset;
+        log->ops->release(log, &b);
+    }
+    return 0;
+}
+
 int source_log_load(struct source_log *s, struct buf *out, struct err *e)
 {
     struct log *log = s->ctx->log;
@@ -81,19 +99,11 @@ int source_log_load(struct source_log *s, struct buf *out, struct err *e)
         return 0;
     if (log->ops->assign(log, tp, at, e) != 0)
         return -1;
-    while (at < end) {
-        struct rec_batch b;
-        int rc = log->ops->poll(log, 100, &b, e);
-        if (rc < 0)
-            return err_wrap(e, "source \"%s\": reading its stored position", s->ctx->spec->name);
-        if (rc == 0)
-            continue;
-        scan_batch(s, &b, out, &found);
-        at = b.next_offset;
-        log->ops->release(log, &b);
-    }
-    if (log->ops->unassign(log, tp, e) != 0)
-        return -1;
+    int rc = read_positions(s, at, end, out, &found, e);
+    struct err ignored;
+    (void)log->ops->unassign(log, tp, &ignored);
+    if (rc != 0)
+        return err_wrap(e, "source \"%s\": reading its stored position", s->ctx->spec->name);
     return found;
 }
 

@@ -30,12 +30,7 @@ int doc_take(struct doc *d, const struct plan_field *p, struct value *out, struc
 
 static void put_member(struct slice name, const struct value *v, bool comma, struct buf *out)
 {
-    // Room for what most members need at once; strings and odd names find the rest themselves.
-    buf_reserve(out, name.n + 48);
-    if (comma)
-        out->p[out->n++] = ',';
-    value_json_string(name, out);
-    buf_u8(out, ':');
+    value_json_name(name, comma, out);
     value_to_json(v, out);
 }
 
@@ -69,10 +64,7 @@ static bool rebuild(const struct doc *d, struct buf *out)
         if (p != NULL) {
             put_member(f->name, &p->value, any, out);
         } else {
-            if (any)
-                buf_u8(out, ',');
-            value_json_string(f->name, out);
-            buf_u8(out, ':');
+            value_json_name(f->name, any, out);
             buf_slice_put(out, f->raw);
         }
         any = true;
@@ -85,6 +77,7 @@ static int splice(struct doc *d, struct buf *out, struct err *e)
     if (doc_merge(d, e) != 0)
         return -1;
     bool comma = d->fields_count != 0;
+    buf_reserve(out, d->raw.n + d->patches_count * 32);
     if (d->rebuild) {
         comma = rebuild(d, out);
     } else {

@@ -76,30 +76,12 @@ static uint32_t format_short(double d, char *out)
     return n;
 }
 
-// Lays out 0.DIGITS × 10^point: plainly from 1e-6 to 2^53, else with an exponent: a larger whole
-// number would be read as an integer, whose value is not the double's.
-static uint32_t lay_out(const char *digits, uint32_t count, int point, bool plain, char *out)
+// Very small and very large numbers: d.ddde±x.
+static uint32_t format_exponent(double d, char *out)
 {
-    char *p = out;
-    if (point > 0 && plain) {
-        uint32_t whole = (uint32_t)point < count ? (uint32_t)point : count;
-        memcpy(p, digits, whole);
-        p += whole;
-        for (int i = (int)count; i < point; i++)
-            *p++ = '0';
-        if (count > whole) {
-            *p++ = '.';
-            memcpy(p, digits + whole, count - whole);
-            p += count - whole;
-        }
-        return (uint32_t)(p - out);
-    }
-    if (point <= 0 && point > -6) {
-        memcpy(p, "0.00000", 7);
-        p += 2 - point;
-        memcpy(p, digits, count);
-        return (uint32_t)(p + count - out);
-    }
+    char digits[32], *p = out;
+    int point;
+    uint32_t count = number_shim_digits(d, digits, &point);
     *p++ = digits[0];
     if (count > 1) {
         *p++ = '.';
@@ -134,10 +116,11 @@ uint32_t value_format_double(double d, char out[32])
     uint32_t n = format_short(d, out + sign);
     if (n != 0)
         return sign + n;
-    char digits[32];
-    int point;
-    n = number_shim_digits(d, digits, &point);
-    return sign + lay_out(digits, n, point, d < 0x1p53, out + sign);
+    // From 2^53 on an exponent: a whole number written plainly would be read as an integer, whose
+    // value is not the double's.
+    if (d >= 1e-6 && d < 0x1p53)
+        return sign + number_shim_fixed(d, out + sign);
+    return sign + format_exponent(d, out + sign);
 }
 
 // What the grammar found.

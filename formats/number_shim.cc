@@ -22,6 +22,11 @@ uint32_t number_shim_digits(double d, char out[32], int *point)
     return n;
 }
 
+uint32_t number_shim_fixed(double d, char out[28])
+{
+    return (uint32_t)(std::to_chars(out, out + 28, d, std::chars_format::fixed).ptr - out);
+}
+
 int number_shim_parse(const char *text, size_t n, double *out)
 {
     return std::from_chars(text, text + n, *out).ec == std::errc() ? 0 : -1;

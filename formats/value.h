@@ -79,5 +79,7 @@ void value_to_json(const struct value *, struct buf *out);
 int value_from_json(struct slice json, struct arena *, struct value *out, struct err *);
 // Quotes and escapes; bytes that are not UTF-8 become U+FFFD, so that the text is always valid.
 void value_json_string(struct slice s, struct buf *out);
+// Writes `"name":`, or `,"name":` after other members.
+void value_json_name(struct slice name, bool comma, struct buf *out);
 uint32_t value_format_double(double d, char out[32]); // shortest round trip; returns the length
 uint32_t value_format_int(int64_t i, char out[24]);

@@ -77,9 +77,33 @@ static inline bool all_plain(struct slice s)
     return true;
 }
 
+enum { SHORT = 64 };
+
+void value_json_name(struct slice name, bool comma, struct buf *out)
+{
+    if (name.n > SHORT || !all_plain(name)) {
+        if (comma)
+            buf_u8(out, ',');
+        value_json_string(name, out);
+        buf_u8(out, ':');
+        return;
+    }
+    uint8_t *p = buf_reserve(out, SHORT + 4);
+    *p = ',';
+    p += comma;
+    p[0] = '"';
+    if (name.n > 0)
+        memcpy(p + 1, name.p, name.n);
+    p += name.n;
+    p[1] = '"';
+    p[2] = ':';
+    out->n += name.n + 3 + comma;
+}
+
 void value_json_string(struct slice s, struct buf *out)
 {
-    enum { SHORT = 64 };
+    // Six bytes for each input byte is the worst case; long strings are done in parts.
+    enum { PART = 4096 };
     if (s.n <= SHORT && all_plain(s)) {
         uint8_t *p = buf_reserve(out, SHORT + 2);
         p[0] = '"';
@@ -89,8 +113,6 @@ void value_json_string(struct slice s, struct buf *out)
         out->n += s.n + 2;
         return;
     }
-    // Six bytes for each input byte is the worst case; long strings are done in parts.
-    enum { PART = 4096 };
     buf_u8(out, '"');
     for (uint32_t i = 0; i < s.n;) {
         uint32_t part = s.n - i < PART ? s.n - i : PART, end = i + part;
@@ -116,12 +138,10 @@ static void put_items(const struct value *v, struct buf *out)
     bool map = v->type == VALUE_MAP;
     buf_u8(out, map ? '{' : '[');
     for (uint32_t i = 0; i < v->count; i++) {
-        if (i != 0)
+        if (map)
+            value_json_name(v->keys[i], i != 0, out);
+        else if (i != 0)
             buf_u8(out, ',');
-        if (map) {
-            value_json_string(v->keys[i], out);
-            buf_u8(out, ':');
-        }
         value_to_json(&v->items[i], out);
     }
     buf_u8(out, map ? '}' : ']');

@@ -398,6 +398,14 @@ static void refused(struct native_client *c, enum broker_error code, struct err 
             broker_error_name(code));
 }
 
+static void unsure(struct native_client *c, enum broker_error code, struct err *e)
+{
+    const char *why = broker_failure(c->broker);
+    err_set(e, ERR_UNKNOWN, "the broker could not say whether the transaction is on disk (%s): %s",
+            broker_error_name(code),
+            why == NULL ? "see its log lines; is the disk full or failing?" : why);
+}
+
 static enum log_outcome outcome_of(struct native_client *c, enum broker_error code, struct err *e)
 {
     switch (code) {
@@ -412,10 +420,7 @@ static enum log_outcome outcome_of(struct native_client *c, enum broker_error co
         return LOG_FENCED;
     case BROKER_STORAGE_ERROR:
     case BROKER_UNKNOWN_SERVER_ERROR:
-        err_set(e, ERR_UNKNOWN,
-                "the broker could not say whether the transaction is on disk (%s): see its log "
-                "lines; is the disk full or failing?",
-                broker_error_name(code));
+        unsure(c, code, e);
         c->state = NATIVE_UNSURE;
         return LOG_UNKNOWN;
     default:

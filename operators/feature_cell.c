@@ -4,21 +4,25 @@
 // dropped after that, so that slots have let go of its events in the ordinary way.
 #include "operators/feature_cell.h"
 
-enum { PART_EVENTS = 128, DAY_BYTES = 8, PART_BYTES = 4, ROW_VERSION = 1 };
+enum { PART_EVENTS = 128, DAY_BYTES = 8, PART_BYTES = 4, ROW_VERSION = 1, CACHE_LINE = 64 };
+
+static size_t block_bytes(const struct feature_plan *p)
+{
+    return sizeof(struct feature_cell) + p->slots_count * (sizeof(union feature_slot) + 1) +
+           p->edges_count * sizeof(uint32_t);
+}
 
 static void *cell_create(void *arg, struct slice key)
 {
     const struct feature_plan *p = arg;
     (void)key;
-    size_t head = (sizeof(struct feature_cell) + 15) & ~(size_t)15;
-    size_t slots = p->slots_count * sizeof(struct feature_slot);
-    size_t ranges = p->frames_count * sizeof(struct feature_range);
-    uint8_t *block =
-        check_alloc(calloc(1, head + slots + ranges + p->edges_count * sizeof(uint32_t)));
-    struct feature_cell *c = (struct feature_cell *)block;
-    c->slots = (struct feature_slot *)(block + head);
-    c->ranges = (struct feature_range *)(block + head + slots);
-    c->edges = (uint32_t *)(block + head + slots + ranges);
+    size_t size = (block_bytes(p) + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1);
+    struct feature_cell *c = check_alloc(aligned_alloc(CACHE_LINE, size));
+    memset(c, 0, size);
+    c->edges = (uint32_t *)&c->slots[p->slots_count];
+    c->stale = (uint8_t *)(c->edges + p->edges_count);
+    c->marks = c->first_marks;
+    c->marks_size = ARRAY_COUNT(c->first_marks);
     feature_events_init(&c->events, p->fields_count);
     return c;
 }
@@ -30,7 +34,8 @@ static void cell_destroy(void *arg, void *state)
     for (uint32_t i = 0; i < p->slots_count; i++)
         feature_slot_release(p->slots[i].kind, &c->slots[i]);
     feature_events_release(&c->events);
-    free(c->marks);
+    if (c->marks != c->first_marks)
+        free(c->marks);
     free(c);
 }
 
@@ -38,9 +43,9 @@ static size_t cell_bytes(void *arg, const void *state)
 {
     const struct feature_plan *p = arg;
     const struct feature_cell *c = state;
-    size_t n = sizeof(*c) + p->slots_count * sizeof(struct feature_slot) +
-               p->frames_count * sizeof(struct feature_range) + p->edges_count * sizeof(uint32_t) +
-               c->marks_size * sizeof(*c->marks) + feature_events_bytes(&c->events);
+    size_t n = block_bytes(p) + feature_events_bytes(&c->events);
+    if (c->marks != c->first_marks)
+        n += c->marks_size * sizeof(*c->marks);
     for (uint32_t i = 0; i < p->slots_count && p->heap_slots; i++)
         n += feature_slot_bytes(p->slots[i].kind, &c->slots[i]);
     return n;
@@ -48,36 +53,40 @@ static size_t cell_bytes(void *arg, const void *state)
 
 // --- moving
 
-static void set_ranges(struct feature_cell *c, const struct feature_plan *p)
+static struct feature_range range_of(const struct feature_cell *c, const struct feature_plan *p,
+                                     uint32_t frame)
 {
-    for (uint32_t i = 0; i < p->frames_count; i++)
-        c->ranges[i] = (struct feature_range){c->edges[p->frames[i].lo], c->edges[p->frames[i].hi]};
+    return (struct feature_range){c->edges[p->frames[frame].lo], c->edges[p->frames[frame].hi]};
 }
 
 static uint32_t move_edge(const struct feature_events *ev, uint32_t at, int64_t t)
 {
-    while (at < ev->end && ev->times[at] <= t)
+    while (at < ev->end && feature_time_at(ev, at) <= t)
         at++;
-    while (at > ev->first && ev->times[at - 1] > t)
+    while (at > ev->first && feature_time_at(ev, at - 1) > t)
         at--;
     return at;
 }
 
 static void move_to(struct feature_cell *c, const struct feature_plan *p, int64_t t)
 {
+    uint32_t was[2 * FEATURE_OUTPUTS_MAX];
+    memcpy(was, c->edges, p->edges_count * sizeof(*was));
     for (uint32_t i = 0; i < p->edges_count; i++) {
         int64_t before = feature_before(t, p->edges[i]);
-        c->edges[i] = c->valid ? move_edge(&c->events, c->edges[i], before)
+        c->edges[i] = c->valid ? move_edge(&c->events, was[i], before)
                                : feature_events_after(&c->events, before);
     }
     for (uint32_t i = 0; i < p->slots_count; i++) {
         const struct feature_frame *f = &p->frames[p->slots[i].frame];
         struct feature_range now = {c->edges[f->lo], c->edges[f->hi]};
-        c->slots[i].stale |= !c->valid;
-        feature_slot_move(&p->slots[i], &c->slots[i], &c->events, c->ranges[p->slots[i].frame],
-                          now);
+        if (!c->valid || c->stale[i])
+            feature_slot_rebuild(&p->slots[i], &c->slots[i], &c->events, now);
+        else
+            feature_slot_move(&p->slots[i], &c->slots[i], &c->events,
+                              (struct feature_range){was[f->lo], was[f->hi]}, now);
+        c->stale[i] = 0;
     }
-    set_ranges(c, p);
     c->valid = true;
 }
 
@@ -90,7 +99,6 @@ static void shift(struct feature_cell *c, const struct feature_plan *p, uint32_t
         feature_slot_shift(p->slots[i].kind, &c->slots[i], n);
     for (uint32_t i = 0; i < c->marks_count; i++)
         c->marks[i].from -= c->marks[i].parts == 0 ? n : 0;
-    set_ranges(c, p);
 }
 
 // An event came in between at `at`.
@@ -99,11 +107,12 @@ static void make_way(struct feature_cell *c, const struct feature_plan *p, uint3
     for (uint32_t i = 0; i < p->edges_count; i++)
         c->edges[i] += at < c->edges[i] ? 1 : 0;
     for (uint32_t i = 0; i < c->marks_count; i++)
-        c->marks[i].from += c->marks[i].parts == 0 && at < c->marks[i].from ? 1 : 0;
-    set_ranges(c, p);
+        c->marks[i].from += c->marks[i].parts == 0 && at <= c->marks[i].from ? 1 : 0;
     for (uint32_t i = 0; i < p->slots_count; i++) {
-        struct feature_range r = c->ranges[p->slots[i].frame];
-        feature_slot_insert(&p->slots[i], &c->slots[i], &c->events, at, at >= r.lo && at < r.hi);
+        struct feature_range r = range_of(c, p, p->slots[i].frame);
+        if (!c->stale[i])
+            c->stale[i] = feature_slot_insert(&p->slots[i], &c->slots[i], &c->events, at,
+                                              at >= r.lo && at < r.hi);
     }
 }
 
@@ -115,8 +124,11 @@ static struct feature_mark *mark_of(struct feature_cell *c, int64_t day)
         if (c->marks[i - 1].day == day)
             return &c->marks[i - 1];
     if (c->marks_count == c->marks_size) {
-        c->marks_size = c->marks_size == 0 ? 2 : c->marks_size * 2;
-        c->marks = check_alloc(realloc(c->marks, c->marks_size * sizeof(*c->marks)));
+        bool first = c->marks == c->first_marks;
+        c->marks_size *= 2;
+        c->marks = check_alloc(realloc(first ? NULL : c->marks, c->marks_size * sizeof(*c->marks)));
+        if (first)
+            memcpy(c->marks, c->first_marks, sizeof(c->first_marks));
     }
     struct feature_mark *m = &c->marks[c->marks_count++];
     *m = (struct feature_mark){.day = day, .from = UINT32_MAX};
@@ -132,8 +144,8 @@ void feature_cell_add(struct feature_cell *c, const struct feature_plan *p, int6
     if (at + 1 != c->events.end)
         make_way(c, p, at);
     struct feature_mark *m = mark_of(c, feature_day(t));
+    CHECK(m->parts == 0); // nobody adds to a day that is out of reach
     m->from = at < m->from ? at : m->from;
-    m->parts = 0;
     move_to(c, p, t);
 }
 
@@ -155,9 +167,11 @@ static uint32_t day_begin(const struct feature_events *ev, int64_t day)
 void feature_cell_prune(struct feature_cell *c, const struct feature_plan *p, int64_t day)
 {
     struct feature_events *ev = &c->events;
-    while (ev->first != ev->end && feature_day(ev->times[ev->first]) < day) {
-        int64_t gone = feature_day(ev->times[ev->first]);
-        uint32_t end = day_begin(ev, gone + 1);
+    while (ev->first != ev->end && feature_day(feature_time_at(ev, ev->first)) < day) {
+        int64_t gone = feature_day(feature_time_at(ev, ev->first));
+        uint32_t end = ev->first + 1;
+        while (end != ev->end && feature_time_at(ev, end) < day_start(gone + 1))
+            end++;
         struct feature_mark *m = mark_of(c, gone);
         m->parts = (end - ev->first + PART_EVENTS - 1) / PART_EVENTS;
         feature_events_drop(ev, end);
@@ -170,7 +184,7 @@ struct value feature_cell_value(const struct feature_cell *c, const struct featu
                                 const struct feature_output *o, struct arena *arena)
 {
     static const struct feature_slot_plan none = {.kind = SLOT_NONE};
-    struct feature_range r = c->ranges[o->frame];
+    struct feature_range r = range_of(c, p, o->frame);
     if (o->kind == AGG_COUNT)
         return feature_slot_value(&none, NULL, &c->events, r, o->kind, arena);
     return feature_slot_value(&p->slots[o->slot], &c->slots[o->slot], &c->events, r, o->kind,
@@ -198,8 +212,8 @@ static void put_events(const struct feature_cell *c, struct feature_plan *p, int
     for (uint32_t f = 0; f < p->fields_count; f++)
         buf_u32(b, p->fields[f].id);
     for (uint32_t i = r.lo; i < r.hi; i++) {
-        buf_uvarint(b, (uint64_t)c->events.times[i] - (uint64_t)last);
-        last = c->events.times[i];
+        buf_uvarint(b, (uint64_t)feature_time_at(&c->events, i) - (uint64_t)last);
+        last = feature_time_at(&c->events, i);
         for (uint32_t f = 0; f < p->fields_count; f++) {
             struct feature_value v = feature_events_value(&c->events, f, i);
             feature_value_put(&v, b);
@@ -213,7 +227,10 @@ static void encode_day(struct feature_cell *c, struct feature_plan *p, const str
                        row_fn row, void *row_arg)
 {
     uint8_t sub[DAY_BYTES + PART_BYTES];
-    uint32_t begin = day_begin(&c->events, m->day), end = day_begin(&c->events, m->day + 1);
+    const struct feature_events *ev = &c->events;
+    uint32_t begin = day_begin(ev, m->day), end = ev->end;
+    if (feature_day(feature_time_at(ev, end - 1)) != m->day)
+        end = day_begin(ev, m->day + 1);
     for (uint32_t part = (m->from - begin) / PART_EVENTS;; part++) {
         uint32_t lo = begin + part * PART_EVENTS;
         if (lo >= end)
@@ -262,8 +279,7 @@ static int64_t take_event(struct feature_cell *cell, struct feature_plan *p, str
                           struct stored_fields *stored, int64_t last)
 {
     uint32_t down;
-    uint64_t since = cur_uvarint(c);
-    int64_t time = (int64_t)((uint64_t)last + since);
+    int64_t time = (int64_t)((uint64_t)last + cur_uvarint(c));
     for (uint32_t f = 0; f < p->fields_count; f++)
         p->values[f] = (struct feature_value){.tag = FEATURE_NULL};
     for (uint32_t i = 0; i < stored->count; i++) {
@@ -271,7 +287,7 @@ static int64_t take_event(struct feature_cell *cell, struct feature_plan *p, str
         if (stored->index[i] != UINT32_MAX)
             p->values[stored->index[i]] = v;
     }
-    c->failed |= since >= FEATURE_DAY_MS;
+    c->failed |= time < last || feature_day(time) != feature_day(last);
     if (!c->failed)
         feature_events_insert(&cell->events, time, p->values, &down);
     return time;
@@ -284,10 +300,12 @@ static int cell_load(void *arg, void *state, struct slice sub, struct slice valu
     struct stored_fields stored;
     struct cur c = cur_of(value), s = cur_of(sub);
     int64_t day = bytes_from_ordered_i64(cur_u64(&s)), last = day_start(day);
+    s.failed |= feature_day(last) != day;
     const struct feature_events *ev = &cell->events;
-    bool first = ev->first == ev->end || feature_day(ev->times[ev->end - 1]) < day;
+    bool first = ev->first == ev->end || feature_day(feature_time_at(ev, ev->end - 1)) < day;
     if (!first) // a further part of the same day
-        c.failed = feature_day(ev->times[ev->end - 1]) != day || cur_left(&s) != PART_BYTES;
+        c.failed =
+            feature_day(feature_time_at(ev, ev->end - 1)) != day || cur_left(&s) != PART_BYTES;
     take_fields(p, &c, &stored);
     while (!c.failed && cur_left(&c) != 0)
         last = take_event(cell, p, &c, &stored, last);

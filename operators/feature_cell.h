@@ -20,14 +20,16 @@ struct feature_mark { // rows of a day to write at the next flush
     uint32_t parts; // > 0: the day is gone, so many rows are to be deleted
 };
 
+// One allocation: the struct, the slots, the edges, the stale flags.
 struct feature_cell {
     struct feature_events events;
-    struct feature_mark *marks;
+    struct feature_mark *marks; // first_marks, or a larger array
     uint32_t marks_count, marks_size;
-    bool valid; // edges, ranges and slots stand at the last step
     uint32_t *edges;
-    struct feature_range *ranges; // one per frame
-    struct feature_slot *slots;
+    uint8_t *stale; // per slot: it must be rebuilt
+    bool valid;     // edges and slots stand at the last step
+    struct feature_mark first_marks[2];
+    union feature_slot slots[];
 };
 
 extern const struct cell_ops feature_cell_ops; // ops_arg: the struct feature_plan

@@ -80,52 +80,58 @@ void feature_events_init(struct feature_events *ev, uint32_t fields)
 void feature_events_release(struct feature_events *ev)
 {
     feature_events_drop(ev, ev->end);
-    free(ev->times);
+    free(ev->rows);
+    free(ev->tags);
 }
 
-static void move_down(struct feature_events *ev)
+// Moves the events from `from` on to `to`.
+static void move(struct feature_events *ev, uint32_t to, uint32_t from)
 {
-    uint32_t n = ev->end - ev->first;
-    memmove(ev->times, ev->times + ev->first, n * sizeof(*ev->times));
-    for (uint32_t f = 0; f < ev->fields; f++) {
-        uint64_t *p = ev->payloads + (size_t)f * ev->size;
-        uint8_t *t = ev->tags + (size_t)f * ev->size;
-        memmove(p, p + ev->first, n * sizeof(*p));
-        memmove(t, t + ev->first, n);
+    size_t n = ev->end - from, row = ev->fields + (size_t)1;
+    memmove(ev->rows + to * row, ev->rows + from * row, n * row * sizeof(*ev->rows));
+    if (ev->tags != NULL)
+        memmove(ev->tags + (size_t)to * ev->fields, ev->tags + (size_t)from * ev->fields,
+                n * ev->fields);
+}
+
+static void make_room(struct feature_events *ev)
+{
+    if (ev->size == 0 || ev->first < ev->size / 4) {
+        CHECK(ev->size < UINT32_MAX / 2);
+        ev->size = ev->size == 0 ? FIRST_SIZE : ev->size + ev->size / 2;
+        size_t row = (ev->fields + (size_t)1) * sizeof(*ev->rows);
+        ev->rows = check_alloc(realloc(ev->rows, ev->size * row));
+        if (ev->tags != NULL)
+            ev->tags = check_alloc(realloc(ev->tags, (size_t)ev->size * ev->fields));
     }
+    if (ev->first != 0)
+        move(ev, 0, ev->first);
+    ev->end -= ev->first;
+    ev->first = 0;
 }
 
-static void grow(struct feature_events *ev)
+static void spread_tags(struct feature_events *ev)
 {
-    uint32_t n = ev->end - ev->first;
-    CHECK(ev->size < UINT32_MAX / 2);
-    uint32_t size = ev->size == 0 ? FIRST_SIZE : ev->size + ev->size / 2;
-    int64_t *times = check_alloc(malloc((size_t)size * (sizeof(int64_t) + 9 * (size_t)ev->fields)));
-    uint64_t *payloads = (uint64_t *)(times + size);
-    uint8_t *tags = (uint8_t *)(payloads + (size_t)size * ev->fields);
-    if (n != 0)
-        memcpy(times, ev->times + ev->first, n * sizeof(*times));
-    for (uint32_t f = 0; f < ev->fields && n != 0; f++) {
-        size_t from = (size_t)f * ev->size + ev->first, to = (size_t)f * size;
-        memcpy(payloads + to, ev->payloads + from, n * sizeof(*payloads));
-        memcpy(tags + to, ev->tags + from, n);
+    ev->tags = check_alloc(malloc((size_t)ev->size * ev->fields));
+    for (uint32_t i = ev->first; i < ev->end; i++)
+        memcpy(ev->tags + (size_t)i * ev->fields, ev->uniform, ev->fields);
+}
+
+// Before the event is there: whether its tags are those of all others.
+static void agree_on_tags(struct feature_events *ev, const struct feature_value *values)
+{
+    bool empty = ev->first == ev->end;
+    if (ev->fields > FEATURE_UNIFORM) {
+        spread_tags(ev);
+        return;
     }
-    free(ev->times);
-    ev->times = times;
-    ev->payloads = payloads;
-    ev->tags = tags;
-    ev->size = size;
-}
-
-static void open_gap(struct feature_events *ev, uint32_t at)
-{
-    uint32_t n = ev->end - at;
-    memmove(ev->times + at + 1, ev->times + at, n * sizeof(*ev->times));
     for (uint32_t f = 0; f < ev->fields; f++) {
-        uint64_t *p = ev->payloads + (size_t)f * ev->size + at;
-        uint8_t *t = ev->tags + (size_t)f * ev->size + at;
-        memmove(p + 1, p, n * sizeof(*p));
-        memmove(t + 1, t, n);
+        if (empty)
+            ev->uniform[f] = (uint8_t)values[f].tag;
+        if (ev->uniform[f] != values[f].tag) {
+            spread_tags(ev);
+            return;
+        }
     }
 }
 
@@ -135,28 +141,26 @@ uint32_t feature_events_insert(struct feature_events *ev, int64_t time,
     *shift = 0;
     if (ev->end == ev->size) {
         *shift = ev->first;
-        if (ev->size != 0 && ev->first >= ev->size / 4)
-            move_down(ev);
-        else
-            grow(ev);
-        ev->end -= ev->first;
-        ev->first = 0;
+        make_room(ev);
     }
+    if (ev->tags == NULL)
+        agree_on_tags(ev, values);
     uint32_t at = ev->end;
-    if (at != ev->first && ev->times[at - 1] > time) {
+    if (at != ev->first && feature_time_at(ev, at - 1) > time) {
         at = feature_events_after(ev, time);
-        open_gap(ev, at);
+        move(ev, at + 1, at);
     }
     ev->end++;
-    ev->times[at] = time;
+    uint64_t *row = ev->rows + (size_t)at * (ev->fields + 1);
+    row[0] = (uint64_t)time;
     for (uint32_t f = 0; f < ev->fields; f++) {
-        uint64_t payload = values[f].payload;
+        row[1 + f] = values[f].payload;
         if (values[f].tag == FEATURE_BLOB) {
-            payload = (uint64_t)(uintptr_t)blob_new(values[f].bytes);
+            row[1 + f] = (uint64_t)(uintptr_t)blob_new(values[f].bytes);
             ev->blob_bytes += sizeof(struct feature_blob) + values[f].bytes.n;
         }
-        ev->payloads[(size_t)f * ev->size + at] = payload;
-        ev->tags[(size_t)f * ev->size + at] = (uint8_t)values[f].tag;
+        if (ev->tags != NULL)
+            ev->tags[(size_t)at * ev->fields + f] = (uint8_t)values[f].tag;
     }
     return at;
 }
@@ -180,7 +184,7 @@ uint32_t feature_events_after(const struct feature_events *ev, int64_t t)
     uint32_t low = ev->first, high = ev->end;
     while (low < high) {
         uint32_t mid = low + (high - low) / 2;
-        if (ev->times[mid] > t)
+        if (feature_time_at(ev, mid) > t)
             high = mid;
         else
             low = mid + 1;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Feature_events: one key's events in time order: their times and the values of the fields that
-// some aggregate needs, each as an array. Events of equal time stand in the order they came. Old
+// some aggregate needs. Events of equal time stand in the order they came. Old
 // ones leave at the front, new ones come at the end or, late, in between.
 //
 // An index is valid until the next insert, which may move everything down by `shift`.
@@ -32,11 +32,15 @@ void feature_value_put(const struct feature_value *, struct buf *out);
 struct feature_value feature_value_take(struct cur *);
 void feature_blob_unref(struct feature_blob *);
 
+enum { FEATURE_UNIFORM = 8 };
+
+// Time and payloads of an event lie together, so that an edge of a window costs one cache line. As
+// long as every event has the same tags they are kept once.
 struct feature_events {
-    int64_t *times;     // one allocation; payloads and tags lie behind it
-    uint64_t *payloads; // of field f from f * size
-    uint8_t *tags;
+    uint64_t *rows; // per event: its time, then a payload per field
+    uint8_t *tags;  // per event: a tag per field; NULL: as in `uniform`
     uint32_t first, end, size, fields;
+    uint8_t uniform[FEATURE_UNIFORM];
     size_t blob_bytes;
 };
 
@@ -53,16 +57,23 @@ uint32_t feature_events_after(const struct feature_events *, int64_t t);
 struct feature_value feature_events_value(const struct feature_events *, uint32_t field,
                                           uint32_t at);
 
-static inline enum feature_tag feature_tag_at(const struct feature_events *ev, uint32_t field,
-                                              uint32_t at)
+static inline int64_t feature_time_at(const struct feature_events *ev, uint32_t at)
 {
-    return (enum feature_tag)ev->tags[(size_t)field * ev->size + at];
+    return (int64_t)ev->rows[(size_t)at * (ev->fields + 1)];
 }
 
 static inline uint64_t feature_payload_at(const struct feature_events *ev, uint32_t field,
                                           uint32_t at)
 {
-    return ev->payloads[(size_t)field * ev->size + at];
+    return ev->rows[(size_t)at * (ev->fields + 1) + 1 + field];
+}
+
+static inline enum feature_tag feature_tag_at(const struct feature_events *ev, uint32_t field,
+                                              uint32_t at)
+{
+    if (ev->tags == NULL)
+        return (enum feature_tag)ev->uniform[field];
+    return (enum feature_tag)ev->tags[(size_t)at * ev->fields + field];
 }
 
 static inline double feature_as_double(uint64_t payload)
@@ -74,5 +85,6 @@ static inline double feature_as_double(uint64_t payload)
 
 static inline size_t feature_events_bytes(const struct feature_events *ev)
 {
-    return (size_t)ev->size * (sizeof(int64_t) + 9 * (size_t)ev->fields) + ev->blob_bytes;
+    size_t n = (size_t)ev->size * (ev->fields + (size_t)1) * sizeof(*ev->rows) + ev->blob_bytes;
+    return ev->tags == NULL ? n : n + (size_t)ev->size * ev->fields;
 }

@@ -121,13 +121,27 @@ static int add_entry(struct feature_plan *p, const struct node *n, const struct 
     return 0;
 }
 
+// Rows name fields by id.
+static int check_ids(const struct feature_plan *p, struct err *e)
+{
+    for (uint32_t i = 0; i < p->fields_count; i++)
+        for (uint32_t k = 0; k < i; k++)
+            if (p->fields[i].id == p->fields[k].id)
+                return err_set(e, ERR_EXISTS,
+                               "%s: features '%s': fields '%s' and '%s' get the same id in stored "
+                               "rows; rename one of them",
+                               p->where, p->name, p->fields[i].name, p->fields[k].name);
+    return 0;
+}
+
 int feature_plan_init(struct feature_plan *p, const struct node *n, struct err *e)
 {
     uint32_t outputs = n->features_count * n->windows_count;
     *p = (struct feature_plan){.name = n->name, .where = n->where};
-    if (n->features_count > FEATURE_FIELDS_MAX)
-        return err_set(e, ERR_LIMIT, "%s: features '%s' has more than %d entries; split it in two",
-                       n->where, n->name, FEATURE_FIELDS_MAX);
+    if (n->features_count > FEATURE_FIELDS_MAX || outputs > FEATURE_OUTPUTS_MAX)
+        return err_set(e, ERR_LIMIT,
+                       "%s: features '%s' has more than %d entries or %d outputs; split it in two",
+                       n->where, n->name, FEATURE_FIELDS_MAX, FEATURE_OUTPUTS_MAX);
     if (outputs == 0)
         return err_set(e, ERR_INVALID, "%s: features '%s' needs at least one window and one entry",
                        n->where, n->name);
@@ -137,13 +151,14 @@ int feature_plan_init(struct feature_plan *p, const struct node *n, struct err *
     p->slots = check_alloc(calloc(outputs, sizeof(*p->slots)));
     p->outputs = check_alloc(calloc(outputs, sizeof(*p->outputs)));
     p->values = check_alloc(calloc(n->features_count, sizeof(*p->values)));
-    for (uint32_t i = 0; i < n->features_count; i++) {
-        if (add_entry(p, n, &n->features[i], e) != 0) {
-            feature_plan_release(p);
-            return -1;
-        }
-    }
-    return 0;
+    int rc = 0;
+    for (uint32_t i = 0; i < n->features_count && rc == 0; i++)
+        rc = add_entry(p, n, &n->features[i], e);
+    if (rc == 0)
+        rc = check_ids(p, e);
+    if (rc != 0)
+        feature_plan_release(p);
+    return rc;
 }
 
 void feature_plan_release(struct feature_plan *p)

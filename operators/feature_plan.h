@@ -14,7 +14,7 @@
 
 #include "operators/build.h"
 
-enum { FEATURE_DAY_MS = 86400000, FEATURE_FIELDS_MAX = 256 };
+enum { FEATURE_DAY_MS = 86400000, FEATURE_FIELDS_MAX = 256, FEATURE_OUTPUTS_MAX = 1024 };
 
 enum feature_slot_kind {
     SLOT_NONE,    // count

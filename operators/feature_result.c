@@ -112,7 +112,7 @@ static struct value event_value(const struct feature_events *ev, uint32_t field,
     return value_decode(&c, arena);
 }
 
-struct value feature_slot_value(const struct feature_slot_plan *p, const struct feature_slot *slot,
+struct value feature_slot_value(const struct feature_slot_plan *p, const union feature_slot *slot,
                                 const struct feature_events *ev, struct feature_range range,
                                 enum agg_kind kind, struct arena *arena)
 {

@@ -70,7 +70,7 @@ static bool is_extreme(enum feature_tag tag, uint64_t payload)
     return d != 0 && (d > 0x1p500 || d < 0x1p-500);
 }
 
-static void squares_put(struct feature_slot *slot, enum feature_tag tag, uint64_t payload, int sign)
+static void squares_put(union feature_slot *slot, enum feature_tag tag, uint64_t payload, int sign)
 {
     if (tag == FEATURE_NULL)
         return;
@@ -257,7 +257,7 @@ static void set_clear(struct feature_set *s)
 
 // --- all of them
 
-static void clear(enum feature_slot_kind kind, struct feature_slot *slot)
+static void clear(enum feature_slot_kind kind, union feature_slot *slot)
 {
     switch (kind) {
     case SLOT_SUM: {
@@ -283,7 +283,7 @@ static void clear(enum feature_slot_kind kind, struct feature_slot *slot)
     }
 }
 
-void feature_slot_release(enum feature_slot_kind kind, struct feature_slot *slot)
+void feature_slot_release(enum feature_slot_kind kind, union feature_slot *slot)
 {
     clear(kind, slot);
     if (kind == SLOT_SUM)
@@ -296,7 +296,7 @@ void feature_slot_release(enum feature_slot_kind kind, struct feature_slot *slot
         free(slot->set.entries);
 }
 
-static void put(const struct feature_slot_plan *p, struct feature_slot *slot,
+static void put(const struct feature_slot_plan *p, union feature_slot *slot,
                 const struct feature_events *ev, struct feature_range r, int sign)
 {
     for (uint32_t i = r.lo; i < r.hi; i++) {
@@ -311,7 +311,7 @@ static void put(const struct feature_slot_plan *p, struct feature_slot *slot,
     }
 }
 
-static void last_move(const struct feature_slot_plan *p, struct feature_slot *slot,
+static void last_move(const struct feature_slot_plan *p, union feature_slot *slot,
                       const struct feature_events *ev, uint32_t from, struct feature_range now)
 {
     for (uint32_t i = now.hi; i > from; i--) {
@@ -324,11 +324,10 @@ static void last_move(const struct feature_slot_plan *p, struct feature_slot *sl
         slot->last = 0;
 }
 
-static void rebuild(const struct feature_slot_plan *p, struct feature_slot *slot,
-                    const struct feature_events *ev, struct feature_range now)
+void feature_slot_rebuild(const struct feature_slot_plan *p, union feature_slot *slot,
+                          const struct feature_events *ev, struct feature_range now)
 {
     clear(p->kind, slot);
-    slot->stale = false;
     if (p->kind == SLOT_MIN || p->kind == SLOT_MAX)
         deque_move(p, &slot->deque, ev, now.lo, now);
     else if (p->kind == SLOT_LAST)
@@ -337,14 +336,14 @@ static void rebuild(const struct feature_slot_plan *p, struct feature_slot *slot
         put(p, slot, ev, now, 1);
 }
 
-void feature_slot_move(const struct feature_slot_plan *p, struct feature_slot *slot,
+void feature_slot_move(const struct feature_slot_plan *p, union feature_slot *slot,
                        const struct feature_events *ev, struct feature_range was,
                        struct feature_range now)
 {
     bool back = now.lo < was.lo || now.hi < was.hi, apart = now.lo >= was.hi || now.hi <= was.lo;
     bool follows = p->kind == SLOT_SUM || p->kind == SLOT_SQUARES || p->kind == SLOT_DISTINCT;
-    if (slot->stale || apart || (back && !follows)) {
-        rebuild(p, slot, ev, now);
+    if (apart || (back && !follows)) {
+        feature_slot_rebuild(p, slot, ev, now);
     } else if (!follows) {
         if (p->kind == SLOT_LAST)
             last_move(p, slot, ev, was.hi, now);
@@ -358,7 +357,7 @@ void feature_slot_move(const struct feature_slot_plan *p, struct feature_slot *s
     }
 }
 
-void feature_slot_shift(enum feature_slot_kind kind, struct feature_slot *slot, uint32_t n)
+void feature_slot_shift(enum feature_slot_kind kind, union feature_slot *slot, uint32_t n)
 {
     if (kind == SLOT_LAST && slot->last != 0) {
         slot->last -= n; // in range, thus behind what left
@@ -368,18 +367,17 @@ void feature_slot_shift(enum feature_slot_kind kind, struct feature_slot *slot, 
     }
 }
 
-void feature_slot_insert(const struct feature_slot_plan *p, struct feature_slot *slot,
+bool feature_slot_insert(const struct feature_slot_plan *p, union feature_slot *slot,
                          const struct feature_events *ev, uint32_t at, bool inside)
 {
-    if (slot->stale)
-        return;
     if (p->kind == SLOT_MIN || p->kind == SLOT_MAX || p->kind == SLOT_LAST)
-        slot->stale = true; // indices behind it have changed
-    else if (inside)
+        return true; // indices behind it have changed
+    if (inside)
         put(p, slot, ev, (struct feature_range){at, at + 1}, 1);
+    return false;
 }
 
-size_t feature_slot_bytes(enum feature_slot_kind kind, const struct feature_slot *slot)
+size_t feature_slot_bytes(enum feature_slot_kind kind, const union feature_slot *slot)
 {
     switch (kind) {
     case SLOT_SQUARES:

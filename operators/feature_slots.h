@@ -43,33 +43,33 @@ struct feature_set { // how often each value occurs; open addressing
     uint32_t size, count;
 };
 
-struct feature_slot {
-    union {
-        struct feature_sum sum;
-        struct feature_squares *squares;
-        struct feature_deque deque;
-        struct feature_set set;
-        uint32_t last; // index + 1 of the last event with a value, 0: none
-    };
-    bool stale; // rebuild at the next move
+union feature_slot { // one cache line
+    struct feature_sum sum;
+    struct feature_squares *squares;
+    struct feature_deque deque;
+    struct feature_set set;
+    uint32_t last; // index + 1 of the last event with a value, 0: none
 };
 
 struct feature_range { // of events: [lo, hi)
     uint32_t lo, hi;
 };
 
-void feature_slot_release(enum feature_slot_kind, struct feature_slot *);
+void feature_slot_release(enum feature_slot_kind, union feature_slot *);
 // From range `was` to range `now`.
-void feature_slot_move(const struct feature_slot_plan *, struct feature_slot *,
+void feature_slot_move(const struct feature_slot_plan *, union feature_slot *,
                        const struct feature_events *, struct feature_range was,
                        struct feature_range now);
+void feature_slot_rebuild(const struct feature_slot_plan *, union feature_slot *,
+                          const struct feature_events *, struct feature_range now);
 // Indices went down by n.
-void feature_slot_shift(enum feature_slot_kind, struct feature_slot *, uint32_t n);
-// An event came in between at `at`, inside the slot's range or not; ranges already count it.
-void feature_slot_insert(const struct feature_slot_plan *, struct feature_slot *,
+void feature_slot_shift(enum feature_slot_kind, union feature_slot *, uint32_t n);
+// An event came in between at `at`, inside the slot's range or not; ranges already count it. True:
+// the slot cannot follow, rebuild it at the next move.
+bool feature_slot_insert(const struct feature_slot_plan *, union feature_slot *,
                          const struct feature_events *, uint32_t at, bool inside);
-size_t feature_slot_bytes(enum feature_slot_kind, const struct feature_slot *);
+size_t feature_slot_bytes(enum feature_slot_kind, const union feature_slot *);
 // The result as `kind` of the events in `range`.
-struct value feature_slot_value(const struct feature_slot_plan *, const struct feature_slot *,
+struct value feature_slot_value(const struct feature_slot_plan *, const union feature_slot *,
                                 const struct feature_events *, struct feature_range range,
                                 enum agg_kind kind, struct arena *);

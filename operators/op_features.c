@@ -46,11 +46,17 @@ static void set_outputs(struct op_features *f, struct op_ctx *ctx, const struct 
     }
 }
 
-// Adds the record whose values the plan holds, sets its features on m->doc and hands it on.
-static int answer(struct op_features *f, struct op_ctx *ctx, struct msg *m, int64_t settled)
+// Adds the record to its key, sets its features on m->doc and hands it on. `extra`: its values as
+// they were read at arrival. The cell comes first: loading one uses the plan's values as well.
+static int answer(struct op_features *f, struct op_ctx *ctx, struct msg *m, struct slice extra,
+                  int64_t settled)
 {
     struct cell *cell;
     if (store_get(f->store, m->key, true, &cell, ctx->err) != 0)
+        return op_fail(&f->op, ctx);
+    if (extra.p != NULL)
+        CHECK(feature_plan_take(&f->plan, extra) == 0);
+    else if (feature_plan_read(&f->plan, m->doc, ctx->err) != 0)
         return op_fail(&f->op, ctx);
     store_dirty(f->store, cell);
     feature_cell_add(cell->state, &f->plan, m->time);
@@ -107,11 +113,7 @@ static int release_one(struct op_features *f, struct op_ctx *ctx, struct hold_en
                     .input = e->input};
     int rc = doc_open_carried(&doc, ctx->doc_ctx, ctx->arena, &f->codec_set, e->carried, ctx->err);
     e->rec.value = doc.raw;
-    if (rc == 0 && e->extra.p != NULL)
-        CHECK(feature_plan_take(&f->plan, e->extra) == 0);
-    else if (rc == 0)
-        rc = feature_plan_read(&f->plan, &doc, ctx->err);
-    rc = rc == 0 ? answer(f, ctx, &m, m.time) : op_fail(&f->op, ctx);
+    rc = rc == 0 ? answer(f, ctx, &m, e->extra, m.time) : op_fail(&f->op, ctx);
     if (rc == 0 || ctx->set_aside == NULL)
         return rc;
     return ctx->set_aside(ctx, ctx->failed == NULL ? &f->op : ctx->failed, &m);
@@ -165,21 +167,16 @@ static int arrival_process(struct op *o, struct op_ctx *ctx, struct msg *m)
     if (unusable(o, ctx, m))
         return 0;
     see_watermark(f, ctx->watermark);
-    if (f->released != INT64_MIN) {
-        int64_t oldest = feature_before(m->time, f->plan.reach);
-        if (feature_day(oldest == INT64_MAX ? oldest : oldest + 1) <
-            feature_plan_horizon(&f->plan, f->released)) {
-            ctx->drop(ctx, o, DROP_LATE, m);
-            return 0;
-        }
+    if (f->released != INT64_MIN &&
+        feature_plan_horizon(&f->plan, m->time) < feature_plan_horizon(&f->plan, f->released)) {
+        ctx->drop(ctx, o, DROP_LATE, m);
+        return 0;
     }
-    if (feature_plan_read(&f->plan, m->doc, ctx->err) != 0)
-        return op_fail(o, ctx);
     struct msg to = *m;
     struct value lag = lag_of(m->time, ctx->watermark);
     to.doc = opdoc_clone(ctx, m->doc);
     doc_set(to.doc, &f->lag, &lag);
-    return answer(f, ctx, &to, f->released);
+    return answer(f, ctx, &to, (struct slice){NULL, 0}, f->released);
 }
 
 static int arrival_watermark(struct op *o, struct op_ctx *ctx, int64_t watermark)

@@ -18,12 +18,12 @@
 // I1  `closed` (saved) = the highest watermark seen or end + grace of a window closed, whichever is
 //     more; INT64_MAX, the end of a bounded run, counts only through the windows it closed. So a
 //     later run treats exactly those as late.
-// I2  `open` holds at least the starts of all windows with rows or cells. It is read from the store
-//     when first needed after a start or an abort; starts without cells do no harm.
+// I2  `open` holds at least the windows with rows or cells, and their keys. It is read from the
+//     store when first needed after a start or an abort.
 // I3  Closing takes a cell out before it sends it on: a failing receiver loses its own record, and
 //     closing again goes on with the next.
 #include "operators/agg.h"
-#include "operators/starts.h"
+#include "operators/open_windows.h"
 
 enum { START_BYTES = 8 };
 
@@ -36,7 +36,7 @@ struct op_window {
     int32_t partition;
     int64_t closed; // I1; INT64_MIN: nothing
     bool open_known;
-    struct starts open;
+    struct open_windows open;
     struct buf key;      // store key at hand
     struct buf keys;     // of the window that closes: u32 length, bytes
     struct slice *order; // the same, sorted
@@ -67,12 +67,15 @@ static struct slice store_key(struct op_window *w, int64_t start, struct slice k
     return buf_slice(&w->key);
 }
 
-static bool found_start(void *arg, struct cell *cell)
+static bool found_cell(void *arg, struct cell *cell)
 {
     struct op_window *w = arg;
     const struct agg_cell *c = cell->state;
-    if (c->present && cell->key_n >= START_BYTES)
-        starts_add(&w->open, bytes_from_ordered_i64(bytes_get64(cell->key)));
+    if (c->present && cell->key_n >= START_BYTES) {
+        int64_t start = bytes_from_ordered_i64(bytes_get64(cell->key));
+        open_windows_note(&w->open, open_windows_get(&w->open, start),
+                          slice_of(cell->key + START_BYTES, cell->key_n - START_BYTES));
+    }
     return true;
 }
 
@@ -80,8 +83,8 @@ static int know_open(struct op_window *w, struct err *e)
 {
     if (w->open_known)
         return 0;
-    starts_clear(&w->open);
-    if (store_each(w->store, slice_of("", 0), found_start, w, e) != 0)
+    open_windows_clear(&w->open);
+    if (store_each(w->store, slice_of("", 0), found_cell, w, e) != 0)
         return -1;
     w->open_known = true;
     return 0;
@@ -121,34 +124,36 @@ static int window_process(struct op *o, struct op_ctx *ctx, struct msg *m)
     int rc = agg_eval(&w->agg, o, ctx, m, cell->state, &step);
     if (rc <= 0)
         return rc == 0 ? 0 : op_fail(o, ctx);
+    struct agg_cell *c = cell->state;
+    if (!c->present)
+        open_windows_note(&w->open, open_windows_get(&w->open, start), m->key);
     store_dirty(w->store, cell);
-    agg_apply(&w->agg, cell->state, m, &step);
-    starts_add(&w->open, start);
-    return w->on_close ? 0 : send_update(w, ctx, m, start, cell->state);
+    agg_apply(&w->agg, c, m, &step);
+    return w->on_close ? 0 : send_update(w, ctx, m, start, c);
 }
 
 // --- closing
-
-static bool forget_cell(void *arg, struct cell *cell)
-{
-    struct op_window *w = arg;
-    struct agg_cell *c = cell->state;
-    if (c->present) {
-        store_dirty(w->store, cell);
-        agg_remove(c);
-    }
-    return true;
-}
 
 static bool gather_key(void *arg, struct cell *cell)
 {
     struct op_window *w = arg;
     const struct agg_cell *c = cell->state;
     if (c->present) {
-        buf_u32(&w->keys, cell->key_n);
-        buf_put(&w->keys, cell->key, cell->key_n);
+        buf_u32(&w->keys, cell->key_n - START_BYTES);
+        buf_put(&w->keys, cell->key + START_BYTES, cell->key_n - START_BYTES);
     }
     return true;
+}
+
+// The window's keys into w->keys.
+static int gather_keys(struct op_window *w, const struct open_window *o, struct err *e)
+{
+    buf_clear(&w->keys);
+    if (!o->unlisted) {
+        buf_slice_put(&w->keys, buf_slice(&o->keys));
+        return 0;
+    }
+    return store_each(w->store, store_key(w, o->start, slice_of("", 0)), gather_key, w, e);
 }
 
 static int by_key(const void *a, const void *b)
@@ -173,23 +178,21 @@ static uint32_t order_keys(struct op_window *w)
     return n;
 }
 
-// Takes the cell out of the store and sends its value on.
-static int send_final(struct op_window *w, struct op_ctx *ctx, struct slice cell_name,
-                      int64_t start)
+// Takes the cell out of the store and, if that is when it is sent, sends its value on.
+static int close_cell(struct op_window *w, struct op_ctx *ctx, int64_t start, struct slice key)
 {
     struct cell *cell;
-    if (store_get(w->store, cell_name, false, &cell, ctx->err) != 0)
+    if (store_get(w->store, store_key(w, start, key), false, &cell, ctx->err) != 0)
         return op_fail(&w->op, ctx);
     struct agg_cell *c = cell == NULL ? NULL : cell->state;
     if (c == NULL || !c->present)
         return 0;
-    int64_t bounds[2] = {start, end_of(w, start)};
-    struct msg to = {.time = c->time,
-                     .key = slice_of(cell_name.p + START_BYTES, cell_name.n - START_BYTES),
-                     .origin = c->origin,
-                     .partition = w->partition};
     store_dirty(w->store, cell); // stays where it is until the next flush
     agg_remove(c);
+    if (!w->on_close)
+        return 0;
+    int64_t bounds[2] = {start, end_of(w, start)};
+    struct msg to = {.time = c->time, .key = key, .origin = c->origin, .partition = w->partition};
     to.doc = agg_doc(&w->agg, ctx, c, to.key, bounds);
     if (op_push(&w->op, ctx, &to) == 0)
         return 0;
@@ -198,18 +201,14 @@ static int send_final(struct op_window *w, struct op_ctx *ctx, struct slice cell
                     (const char *)to.key.p);
 }
 
-static int close_window(struct op_window *w, struct op_ctx *ctx, int64_t start)
+static int close_window(struct op_window *w, struct op_ctx *ctx, const struct open_window *o)
 {
-    uint8_t prefix[START_BYTES];
-    bytes_put64(prefix, bytes_ordered_i64(start));
-    buf_clear(&w->keys);
-    if (store_each(w->store, slice_of(prefix, sizeof(prefix)),
-                   w->on_close ? gather_key : forget_cell, w, ctx->err) != 0)
+    if (gather_keys(w, o, ctx->err) != 0)
         return op_fail(&w->op, ctx);
     uint32_t n = order_keys(w);
     struct arena_mark mark = arena_mark(ctx->arena);
     for (uint32_t i = 0; i < n; i++) {
-        if (send_final(w, ctx, w->order[i], start) != 0)
+        if (close_cell(w, ctx, o->start, w->order[i]) != 0)
             return -1;
         arena_rewind(ctx->arena, mark);
     }
@@ -221,13 +220,14 @@ static int window_watermark(struct op *o, struct op_ctx *ctx, int64_t watermark)
     struct op_window *w = (struct op_window *)o;
     if (know_open(w, ctx->err) != 0)
         return op_fail(o, ctx);
-    while (!starts_empty(&w->open) && closes_at(w, starts_lowest(&w->open)) <= watermark) {
-        int64_t start = starts_lowest(&w->open);
-        if (closes_at(w, start) > w->closed)
-            w->closed = closes_at(w, start);
-        if (close_window(w, ctx, start) != 0)
+    for (struct open_window *x; (x = open_windows_lowest(&w->open)) != NULL;) {
+        int64_t at = closes_at(w, x->start);
+        if (at > watermark)
+            break;
+        w->closed = at > w->closed ? at : w->closed;
+        if (close_window(w, ctx, x) != 0)
             return -1;
-        starts_pop(&w->open);
+        open_windows_pop(&w->open);
     }
     if (watermark > w->closed && watermark != INT64_MAX)
         w->closed = watermark;
@@ -246,7 +246,7 @@ static void window_reset(struct op *o)
     struct op_window *w = (struct op_window *)o;
     w->closed = INT64_MIN;
     w->open_known = false;
-    starts_clear(&w->open);
+    open_windows_clear(&w->open);
 }
 
 static int window_load(struct op *o, struct slice saved, struct err *e)
@@ -267,7 +267,7 @@ static void window_free(struct op *o)
     struct op_window *w = (struct op_window *)o;
     store_free(w->store);
     agg_release(&w->agg);
-    starts_release(&w->open);
+    open_windows_release(&w->open);
     buf_release(&w->key);
     buf_release(&w->keys);
     free(w->order);

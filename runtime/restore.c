@@ -269,6 +269,7 @@ static int position_all(struct task *t, const struct mark *m, const struct log_o
     t->mark.epoch = m == NULL ? 0 : m->epoch;
     t->ctx.watermark = m == NULL ? INT64_MIN : m->watermark;
     t->marked_watermark = t->ctx.watermark;
+    t->marked_flags = 0;
     for (uint32_t i = 0; i < t->inputs_count; i++) {
         if (position_input(t, &t->inputs[i], m, committed[i].offset, err) != 0)
             return -1;

@@ -16,11 +16,14 @@ static void count_drop(struct op_ctx *ctx, const struct op *op, enum drop_reason
                        const struct msg *m)
 {
     struct task *t = ctx->task;
+    if (m->replay)
+        return;
     uint64_t n = atomic_fetch_add_explicit(&t->stats->drops[why], 1, memory_order_relaxed);
     if (n < DROP_SAMPLES)
         logline(LOG_WARN, "drop", "%s at %s (%s): %s/%d offset %" PRId64 ", time %" PRId64,
                 drop_reason_name(why), op == NULL ? "input" : op->name,
-                op == NULL || op->where == NULL ? t->name : op->where, m->topic, m->partition,
+                op == NULL || op->where == NULL ? t->name : op->where,
+                m->topic == NULL ? "a window" : m->topic, m->partition,
                 m->rec == NULL ? -1 : m->rec->offset, m->time);
 }
 
@@ -36,10 +39,11 @@ static int emit(struct op_ctx *ctx, uint32_t output, const struct msg *m, struct
     struct task *t = ctx->task;
     struct task_output *o = &t->outputs[output];
     uint8_t origin[ORIGIN_SIZE];
-    struct log_header header = origin_header(origin);
+    struct log_header header;
     struct log_record r = {.time = m->time, .key = m->key, .value = value};
     if (o->carried) {
         origin_encode(&m->origin, origin);
+        header = origin_header(origin);
         r.headers = &header;
         r.headers_count = 1;
     }
@@ -70,11 +74,14 @@ static int set_aside(struct op_ctx *ctx, const struct op *at, const struct msg *
     ctx->failed = NULL;
     if (!is_record_fault(err))
         return -1;
+    if (m->replay) // it was set aside when it was read first
+        return 0;
     const char *where = at != NULL && at->where != NULL ? at->where : t->name;
     int64_t offset = m->rec == NULL ? m->origin.offset : m->rec->offset;
     if (t->env->plan->graph->on_error == ON_ERROR_STOP) {
         char cause[sizeof(err->text)];
         snprintf(cause, sizeof(cause), "%s", err->text);
+        t->stopping = true;
         return err_set(err, ERR_SCRIPT,
                        "%s: %s/%d offset %" PRId64
                        ": %s. The app stops because it says on_error = \"stop\"; with "
@@ -107,18 +114,42 @@ static int set_aside(struct op_ctx *ctx, const struct op *at, const struct msg *
 
 // --- event time -----------------------------------------------------------------------------------
 
+// Tells one tree. What a timer sends on may fail further down like any record; there is no input
+// record to set aside then, only the place and the cause.
+static int tell(struct task *t, const struct task_input *in, struct op *root, int64_t w)
+{
+    for (;;) {
+        arena_reset(&t->arena);
+        t->ctx.failed = NULL;
+        if (op_watermark(root, &t->ctx, w) == 0)
+            return 0;
+        struct msg m = {.time = t->wm.watermark,
+                        .topic = in->topic_name,
+                        .partition = in->tp.partition,
+                        .origin = {.offset = -1}};
+        if (t->stopping || set_aside(&t->ctx, t->ctx.failed, &m) != 0)
+            return -1;
+    }
+}
+
+static int tell_all(struct task *t, int64_t w)
+{
+    for (uint32_t i = 0; i < t->inputs_count; i++) {
+        for (uint32_t r = 0; r < t->inputs[i].roots_count; r++) {
+            if (tell(t, &t->inputs[i], t->inputs[i].roots[r], w) != 0)
+                return -1;
+        }
+    }
+    return 0;
+}
+
 static int advance(struct task *t)
 {
     int64_t w = t->wm.watermark;
     if (w <= t->ctx.watermark)
         return 0;
-    for (uint32_t i = 0; i < t->inputs_count; i++) {
-        for (uint32_t r = 0; r < t->inputs[i].roots_count; r++) {
-            arena_reset(&t->arena);
-            if (op_watermark(t->inputs[i].roots[r], &t->ctx, w) != 0)
-                return -1;
-        }
-    }
+    if (tell_all(t, w) != 0)
+        return -1;
     t->ctx.watermark = w;
     t->changed = true;
     atomic_store_explicit(&t->stats->watermark, w, memory_order_relaxed);
@@ -254,6 +285,18 @@ static int one_record(struct task *t, uint32_t index)
 
 // --- choosing the input ---------------------------------------------------------------------------
 
+// Nothing was fetched yet may mean that nothing is there: ask once.
+static bool at_known_end(struct task *t, struct task_input *in)
+{
+    struct err ignored;
+    int64_t end;
+    struct log *log = t->env->log;
+    if (in->intake.end_known < 0 &&
+        log->ops->offset(log, in->tp, LOG_END_COMMITTED, &end, &ignored) == 0)
+        in->intake.end_known = end;
+    return intake_drained(&in->intake);
+}
+
 // The input with the lowest head time; -1: nothing to do now, or an input that has more to read is
 // empty and must be waited for (I1).
 static int choose(struct task *t)
@@ -264,7 +307,7 @@ static int choose(struct task *t)
         struct intake *in = &t->inputs[i].intake;
         const struct rec *head = intake_head(in);
         if (head == NULL) {
-            if (!intake_drained(in))
+            if (!at_known_end(t, &t->inputs[i]))
                 return -1;
             continue;
         }
@@ -303,7 +346,7 @@ int task_step(struct task *t, uint32_t max, struct err *err)
         n++;
     }
     unpause(t);
-    return (int)n;
+    return task_mark_progress(t, err) != 0 ? -1 : (int)n;
 }
 
 bool task_deliver(struct task *t, struct rec_batch *b)
@@ -354,14 +397,7 @@ int task_try_end(struct task *t, struct err *err)
     t->ctx.err = err;
     t->ending = true;
     t->changed = true;
-    for (uint32_t i = 0; i < t->inputs_count; i++) {
-        for (uint32_t r = 0; r < t->inputs[i].roots_count; r++) {
-            arena_reset(&t->arena);
-            if (op_watermark(t->inputs[i].roots[r], &t->ctx, INT64_MAX) != 0)
-                return err_wrap(err, "task %s", t->name);
-        }
-    }
-    return 1;
+    return tell_all(t, INT64_MAX) != 0 ? err_wrap(err, "task %s", t->name) : 1;
 }
 
 int task_idle_check(struct task *t, int64_t mono_ms, struct err *err)

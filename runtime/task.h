@@ -108,13 +108,14 @@ struct task {
     struct wm wm;
     struct mark mark;        // as committed last
     struct buf mark_bytes;   // as flushed
-    int64_t marked_watermark; // in the last markers
+    int64_t marked_watermark; // in the last markers, of this transaction or an earlier one
     uint8_t marked_flags;
     bool ending;              // operators were told the end
     bool finished;            // and it is committed
     bool reported;            // counted by the worker
+    bool stopping;            // a record failed and the app says stop
     bool changed;             // something to commit
-    uint64_t processed;       // since the last commit
+    uint64_t processed;       // since the last markers
     struct task_stats *stats;
     struct err err;
 };
@@ -132,6 +133,8 @@ int task_try_end(struct task *t, struct err *err);
 bool task_pressure(const struct task *t); // a cache wants an early commit
 bool task_drained(const struct task *t);
 // Live runs: inputs at their end for idle_after are not waited for. Call now and then.
+// Markers between the records of a transaction, so that readers need not hold all of it until its end.
+int task_mark_progress(struct task *t, struct err *err);
 uint8_t task_marker_flags(const struct task *t); // what its next markers say
 int task_idle_check(struct task *t, int64_t mono_ms, struct err *err);
 

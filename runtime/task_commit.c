@@ -5,7 +5,7 @@
 #include "base/logline.h"
 #include "runtime/task.h"
 
-enum { SWEEP_ROWS = 512 };
+enum { SWEEP_ROWS = 512, MARK_RECORDS = 2048 };
 
 struct row_out { // where a store's rows go at flush
     struct task *task;
@@ -66,7 +66,15 @@ static int write_markers(struct task *t, struct err *err)
                 return -1;
         }
     }
+    t->marked_watermark = w;
+    t->marked_flags = flags;
+    t->processed = 0;
     return 0;
+}
+
+int task_mark_progress(struct task *t, struct err *err)
+{
+    return t->processed < MARK_RECORDS ? 0 : write_markers(t, err);
 }
 
 static int64_t resume_of(const struct task *t, uint32_t input)
@@ -166,11 +174,8 @@ void task_applied(struct task *t)
         if (log->ops->offset(log, t->stores[i].changelog, LOG_END_UNCOMMITTED, &end, &ignored) == 0)
             t->stores[i].floor = end;
     }
-    t->marked_watermark = t->ctx.watermark;
-    t->marked_flags = task_marker_flags(t);
     t->finished = t->ending;
     t->changed = false;
-    t->processed = 0;
 }
 
 int task_rewind(struct task *t, struct err *err)

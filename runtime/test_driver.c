@@ -113,7 +113,7 @@ static int start(struct test_driver *d, const char *path, struct err *err)
         plan_partitions_fix(d->plan, wanted, d, err) != 0)
         return -1;
     d->unfinished = check_alloc(calloc(d->plan->subs_count + 1, sizeof(*d->unfinished)));
-    if (make_topics(d, err) != 0 || db_open("test", &o, &d->db, err) != 0)
+    if (make_topics(d, err) != 0 || db_open("/test", &o, &d->db, err) != 0)
         return -1;
     d->env = (struct worker_env){.plan = d->plan,
                                  .script_path = path,

@@ -109,14 +109,17 @@ static int rocks_err(const struct db *db, char *message, const char *what, struc
     return -1;
 }
 
-// The C interface has no setter for this one; without it closing would flush, and db_crash could
-// not leave what a crash leaves.
-static int set_no_flush_at_close(struct db *db, struct err *e)
+// What the C interface has no setters for. Without the first, closing would flush, and db_crash
+// could not leave what a crash leaves. The second lets an insert start where the last one of the
+// same store and partition went; a batch brings its rows in order.
+static int set_by_name(struct db *db, struct err *e)
 {
     char *message = NULL;
     rocksdb_options_t *base = rocksdb_options_create();
-    rocksdb_get_options_from_string(base, "avoid_flush_during_shutdown=true", db->options,
-                                    &message);
+    rocksdb_get_options_from_string(base,
+                                    "avoid_flush_during_shutdown=true;"
+                                    "memtable_insert_with_hint_prefix_extractor=fixed:8",
+                                    db->options, &message);
     rocksdb_options_destroy(base);
     return message == NULL ? 0 : rocks_err(db, message, "configure", e);
 }
@@ -138,12 +141,13 @@ static void set_table_options(struct db *db)
 static int make_options(struct db *db, struct err *e)
 {
     db->options = rocksdb_options_create();
-    if (set_no_flush_at_close(db, e) != 0)
+    if (set_by_name(db, e) != 0)
         return -1;
     rocksdb_options_t *o = db->options;
     rocksdb_options_set_create_if_missing(o, 1);
     rocksdb_options_set_atomic_flush(o, 1);
     rocksdb_options_set_max_background_jobs(o, 2);
+    rocksdb_options_set_allow_concurrent_memtable_write(o, 0); // insert hints are not for that
     rocksdb_options_set_db_write_buffer_size(o, db->opts.write_buffer_bytes);
     rocksdb_options_set_write_buffer_size(o, db->opts.write_buffer_bytes / 2);
     rocksdb_options_set_max_write_buffer_number(o, 3);
@@ -465,17 +469,38 @@ int db_each_from(struct db *db, uint32_t store, int32_t partition, struct slice 
     return rc;
 }
 
+enum { WIPE_ROWS = 4096 };
+
+struct wipe {
+    struct db_batch *batch;
+    uint32_t store, count;
+    int32_t partition;
+};
+
+static bool wipe_row(void *arg, struct slice key, struct slice value)
+{
+    struct wipe *w = arg;
+    (void)value;
+    struct state_row row = {.store = w->store, .key = key};
+    db_batch_row(w->batch, w->partition, &row);
+    return ++w->count < WIPE_ROWS;
+}
+
+// Row by row: deleting a range would share the insert hints of ordinary rows, which RocksDB 7.8
+// does not survive.
 int db_wipe(struct db *db, uint32_t store, int32_t partition, struct err *e)
 {
-    uint8_t from[DB_KEY_HEAD], to[DB_KEY_HEAD];
-    char *message = NULL;
-    put_head(from, store, partition);
-    bytes_put64(to, bytes_get64(from) + 1);
-    rocksdb_writebatch_t *b = rocksdb_writebatch_create();
-    rocksdb_writebatch_delete_range(b, (char *)from, sizeof from, (char *)to, sizeof to);
-    rocksdb_write(db->rocks, db->write, b, &message);
-    rocksdb_writebatch_destroy(b);
-    return message == NULL ? 0 : rocks_err(db, message, "wipe a store in", e);
+    struct wipe w = {db_batch_new(), store, WIPE_ROWS, partition};
+    int rc = 0;
+    while (rc == 0 && w.count == WIPE_ROWS) {
+        w.count = 0;
+        db_batch_clear(w.batch);
+        rc = db_each(db, store, partition, slice_of("", 0), wipe_row, &w, e);
+        if (rc == 0 && w.count != 0)
+            rc = db_write(db, w.batch, e);
+    }
+    db_batch_free(w.batch);
+    return rc;
 }
 
 int64_t db_bytes(struct db *db)

@@ -170,6 +170,8 @@ static bool load_row(void *arg, struct slice row_key, struct slice value)
         l->state = spec->ops->create(spec->ops_arg, l->key);
     struct slice sub = slice_of(row_key.p + l->prefix_n, row_key.n - l->prefix_n);
     l->failed = spec->ops->load(spec->ops_arg, l->state, sub, value, l->err) != 0;
+    if (l->failed)
+        l->err->code = ERR_IO; // the store's fault, not the record's: never a dead letter
     return !l->failed;
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Store_cells: the hash table of a store's cells and the memory they lie in. Chained buckets, at
-// most one cell per bucket on average; growing relinks, so cells never move and pointers to them
-// stay good. Large keys get their own malloc.
+// Store_cells: the hash table of a store's cells and the memory they lie in. Chained buckets,
+// twice as many as cells; growing relinks, so cells never move and pointers to them stay good.
+// Large keys get their own malloc.
 #include "state/store_impl.h"
 
 enum { FIRST_BUCKETS = 64 };
@@ -75,7 +75,7 @@ struct cell *cells_find(const struct cells *cs, struct slice key, uint64_t hash)
 
 struct cell *cells_add(struct cells *cs, struct slice key, uint64_t hash)
 {
-    if (cs->count > cs->mask)
+    if (cs->count > cs->mask / 2)
         grow(cs);
     struct cell *c = cell_new(cs, key.n);
     memset(c, 0, sizeof *c);

@@ -6,6 +6,7 @@
 // up.
 #include "broker/api.h"
 
+#include <ftw.h>
 #include <sched.h>
 #include <stdlib.h>
 
@@ -26,11 +27,27 @@ static bool find_each(void *arg, const struct broker_topic_info *info)
     return f->count < 64;
 }
 
+static char dir[] = "/tmp/weir-fuzz-XXXXXX";
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st, (void)type, (void)ftw;
+    return remove(path);
+}
+
+static void clean_up(void)
+{
+    api_release(&api);
+    api_call_release(&call);
+    broker_close(broker);
+    nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 static void open_once(void)
 {
-    static char dir[] = "/tmp/weir-fuzz-XXXXXX";
     struct err e;
     CHECK(mkdtemp(dir) != NULL);
+    atexit(clean_up);
     struct broker_config config = {.dir = dir,
                                    .durability = BROKER_OS,
                                    .housekeeping_ms = -1,

@@ -241,7 +241,7 @@ static int open_world(struct sim *s, struct err *err)
     if (script_load("sim.lua", s->scenario->script, &s->script_options, &s->script, err) != 0 ||
         plan_make(script_graph(s->script), &s->arena, &s->plan, err) != 0 ||
         plan_partitions_fix(s->plan, partitions_of, s, err) != 0 || make_topics(s, err) != 0 ||
-        db_open("sim", &o, &s->db, err) != 0)
+        db_open("/sim", &o, &s->db, err) != 0)
         return -1;
     s->unfinished = check_alloc(calloc(s->plan->subs_count + 1, sizeof(*s->unfinished)));
     all_unfinished(s);

@@ -327,3 +327,66 @@ void rig_expect(struct rig *r, const char *want)
     drop_lines(r, 0);
     r->out_committed = 0;
 }
+
+// --- for tests of aggregates
+
+struct node rig_agg(enum agg_kind kind, const char *field)
+{
+    return (struct node){.kind = NODE_AGGREGATE,
+                         .name = "agg",
+                         .where = "test.lua:1",
+                         .fn = 0,
+                         .key_format = FORMAT_STRING,
+                         .agg = kind,
+                         .agg_field = field,
+                         .as = agg_kind_name(kind)};
+}
+
+struct op *rig_start(struct rig *r, const struct node *n)
+{
+    struct op *o = rig_build(r, n, NULL, NULL);
+    rig_probe(r, o);
+    return o;
+}
+
+void rig_must(struct rig *r, struct op *o, const char *key, const char *json, int64_t time)
+{
+    if (rig_send(r, o, key, json, time) != 0)
+        fail_msg("%s", r->err.text);
+}
+
+int64_t rig_int(const struct msg *m, const char *name)
+{
+    struct field_ref f = rig_field(name);
+    struct value v;
+    struct err e;
+    assert_int_equal(doc_get(m->doc, &f, &v, &e), 0);
+    return v.i;
+}
+
+int rig_fold(const struct fn_arg *args, uint32_t n, struct arena *arena, struct value *out,
+             bool *same, struct err *e)
+{
+    (void)same;
+    assert_int_equal(n, 2);
+    int64_t x = rig_int(args[1].msg, "x");
+    const struct value *old = args[0].value;
+    uint32_t had = old->type == VALUE_MAP ? old->items[1].count : 0;
+    if (x == 13)
+        return err_set(e, ERR_SCRIPT, "test.lua:1: thirteen");
+    if (x == 0)
+        return 0;
+    *out = (struct value){.type = VALUE_MAP, .count = 2};
+    out->items = arena_alloc(arena, 2 * sizeof(struct value));
+    out->keys = arena_alloc(arena, 2 * sizeof(struct slice));
+    out->keys[0] = slice_str("n");
+    out->keys[1] = slice_str("list");
+    out->items[0] = value_int(had + 1);
+    struct value list = {.type = VALUE_LIST, .count = had + 1};
+    list.items = arena_alloc(arena, (had + 1) * sizeof(struct value));
+    for (uint32_t i = 0; i < had; i++)
+        list.items[i] = old->items[1].items[i];
+    list.items[had] = value_int(x);
+    out->items[1] = list;
+    return 0;
+}

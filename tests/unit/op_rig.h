@@ -71,3 +71,12 @@ void rig_restored(struct rig *);
 // Compares everything that came out with `want`, lines separated by '\n'; then forgets it.
 void rig_expect(struct rig *, const char *want);
 struct field_ref rig_field(const char *name);
+
+// --- for tests of aggregates
+struct node rig_agg(enum agg_kind, const char *field);
+struct op *rig_start(struct rig *, const struct node *); // builds it, with a probe behind
+void rig_must(struct rig *, struct op *, const char *key, const char *json, int64_t time);
+int64_t rig_int(const struct msg *, const char *name);
+// The state {n = how many, list = every x so far}; x == 13 raises, x == 0 returns nothing.
+int rig_fold(const struct fn_arg *args, uint32_t n, struct arena *, struct value *out, bool *same,
+             struct err *);
