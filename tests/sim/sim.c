@@ -9,7 +9,7 @@
 #include "log/marker.h"
 #include "log/origin.h"
 
-enum { STEPS_MAX = 200000, CALM_AFTER = 4000, DAY_MS = 86400000 };
+enum { STEPS_MAX = 200000, CALM_AFTER = 4000, LEAP_MS = 3 * 86400000 };
 
 static struct sim *current; // for the failpoint hook
 
@@ -37,7 +37,8 @@ static enum memory_fault at_commit(void *arg)
     return faults[prng_below(&s->random, ARRAY_COUNT(faults))];
 }
 
-// --- events ---------------------------------------------------------------------------------------
+// --- events
+// ---------------------------------------------------------------------------------------
 
 static void make_events(struct sim *s)
 {
@@ -49,16 +50,16 @@ static void make_events(struct sim *s)
     for (uint32_t i = 0; i < s->events_count; i++) {
         // Ties in time are common; now and then a jump of days.
         if (prng_below(r, 4) != 0)
-            time += (int64_t)prng_below(r, prng_below(r, 20) == 0 ? 3 * DAY_MS : 7200000);
-        s->events[i] = (struct sim_event){.time = time,
-                                          .id = i,
-                                          .customer = (int64_t)prng_below(r, 6),
-                                          .terminal = (int64_t)prng_below(r, 4),
-                                          .amount = (double)prng_below(r, 2000) / 4,
-                                          .fraud = prng_below(r, 5) == 0,
-                                          .poison = prng_below(r, 60) == 0,
-                                          .table = s->scenario->table_topic != NULL &&
-                                                   prng_below(r, 3) == 0};
+            time += (int64_t)prng_below(r, prng_below(r, 20) == 0 ? LEAP_MS : 7200000);
+        s->events[i] =
+            (struct sim_event){.time = time,
+                               .id = i,
+                               .customer = (int64_t)prng_below(r, 6),
+                               .terminal = (int64_t)prng_below(r, 4),
+                               .amount = (double)prng_below(r, 2000) / 4,
+                               .fraud = prng_below(r, 5) == 0,
+                               .poison = prng_below(r, 60) == 0,
+                               .table = s->scenario->table_topic != NULL && prng_below(r, 3) == 0};
         s->order[i] = i;
     }
     // A little disorder: blocks of up to 8 events are shuffled.
@@ -89,10 +90,8 @@ static int feed_one(struct sim *s, const struct sim_event *e, struct err *err)
              e->id, e->time, e->customer, e->terminal, e->amount, e->fraud ? "true" : "false",
              e->poison ? "true" : "false");
     snprintf(key, sizeof(key), "%" PRId64, e->customer);
-    struct log_record r = {.time = e->time,
-                           .value = slice_str(value),
-                           .headers = &header,
-                           .headers_count = 1};
+    struct log_record r = {
+        .time = e->time, .value = slice_str(value), .headers = &header, .headers_count = 1};
     if (s->feeder->ops->topic_open(s->feeder, topic, &tp.topic, &info, err) != 0)
         return -1;
     if (s->scenario->keyed) {
@@ -141,7 +140,7 @@ static int feed(struct sim *s, struct err *err)
         if (feed_one(s, &s->events[s->order[s->fed++]], err) != 0)
             return -1;
     }
-    if (feed_markers(s, s->scenario->topic, "feed", err) != 0 ||
+    if ((!s->scenario->feed_first && feed_markers(s, s->scenario->topic, "feed", err) != 0) ||
         (s->scenario->table_topic != NULL &&
          feed_markers(s, s->scenario->table_topic, "feed-table", err) != 0))
         return -1;
@@ -151,7 +150,8 @@ static int feed(struct sim *s, struct err *err)
     return 0;
 }
 
-// --- the engine's surroundings --------------------------------------------------------------------
+// --- the engine's surroundings
+// --------------------------------------------------------------------
 
 static int open_client(void *arg, const char *id, struct log **out, struct err *err)
 {
@@ -267,7 +267,8 @@ static int open_world(struct sim *s, struct err *err)
     return 0;
 }
 
-// --- crashing -------------------------------------------------------------------------------------
+// --- crashing
+// -------------------------------------------------------------------------------------
 
 // The process dies: nothing that was not committed or flushed survives.
 static int crash(struct sim *s, struct err *err)
@@ -319,6 +320,10 @@ static bool all_done(const struct sim *s)
 
 static int live(struct sim *s, struct err *err)
 {
+    while (s->scenario->feed_first && !s->fed_all) {
+        if (feed(s, err) != 0)
+            return -1;
+    }
     for (uint32_t step = 0; step < STEPS_MAX; step++) {
         s->calm = step > CALM_AFTER;
         if (all_done(s))
@@ -361,7 +366,9 @@ int sim_run(uint64_t seed, bool verbose, struct sim *totals, struct err *err)
     s->seed = seed;
     prng_init(&s->random, seed);
     arena_init(&s->arena);
-    s->scenario = &sim_scenarios[prng_below(&s->random, sim_scenarios_count)];
+    uint32_t n = (uint32_t)prng_below(&s->random, sim_scenarios_count + sim_scenarios_more_count);
+    s->scenario =
+        n < sim_scenarios_count ? &sim_scenarios[n] : &sim_scenarios_more[n - sim_scenarios_count];
     s->partitions = 1 + (int32_t)prng_below(&s->random, SIM_PARTITIONS_MAX);
     s->workers_count = 1 + (uint32_t)prng_below(&s->random, SIM_WORKERS);
     s->crash_per_mille = (uint32_t)prng_below(&s->random, 30);
