@@ -405,78 +405,6 @@ static void add_connector_topics(struct cutter *c)
     }
 }
 
-// The line that writes the topic.
-static const char *writer_of(const struct graph *g, const char *topic)
-{
-    for (uint32_t i = 0; i < g->nodes_count; i++) {
-        if (g->nodes[i]->kind == NODE_TO && strcmp(g->nodes[i]->topic, topic) == 0)
-            return g->nodes[i]->where;
-    }
-    return g->app;
-}
-
-// Does what `from` writes reach an input of `to`, through any sub-topologies?
-static bool reaches(const struct plan *p, const struct plan_sub *from, const struct plan_sub *to,
-                    bool *seen)
-{
-    if (seen[from->id])
-        return false;
-    seen[from->id] = true;
-    for (uint32_t o = 0; o < from->outputs_count; o++) {
-        for (uint32_t i = 0; i < p->subs_count; i++) {
-            const struct plan_sub *s = p->subs[i];
-            bool reads = false;
-            for (uint32_t k = 0; k < s->inputs_count; k++)
-                reads = reads || s->inputs[k].topic == from->outputs[o].topic;
-            if (reads && (s == to || reaches(p, s, to, seen)))
-                return true;
-        }
-    }
-    return false;
-}
-
-static int round_trip(struct cutter *c, const struct plan_sub *s, uint32_t topic)
-{
-    const char *name = c->plan->topics[topic].name;
-    return err_set(c->err, ERR_INVALID,
-                   "%s: what is written to topic '%s' comes back to where it was made (the stream "
-                   "of topic '%s'): records would go round for ever; write to another topic",
-                   writer_of(c->plan->graph, name), name, s->name);
-}
-
-// A part whose output comes back to it over other parts.
-static int check_far_cycles(struct cutter *c)
-{
-    const struct plan *p = c->plan;
-    bool *seen = arena_alloc(c->arena, p->subs_count + 1);
-    for (uint32_t i = 0; i < p->subs_count; i++) {
-        const struct plan_sub *s = p->subs[i];
-        memset(seen, 0, p->subs_count);
-        if (!reaches(p, s, s, seen))
-            continue;
-        // Name a topic the user wrote: one that a part on the round writes and another reads.
-        for (uint32_t k = 0; k < s->inputs_count; k++) {
-            if (writer_of(p->graph, p->topics[s->inputs[k].topic].name) != p->graph->app)
-                return round_trip(c, s, s->inputs[k].topic);
-        }
-    }
-    return 0;
-}
-
-static int check_cycle_free(struct cutter *c)
-{
-    for (uint32_t i = 0; i < c->plan->subs_count; i++) {
-        const struct plan_sub *s = c->plan->subs[i];
-        for (uint32_t k = 0; k < s->inputs_count; k++) {
-            for (uint32_t o = 0; o < s->outputs_count; o++) {
-                if (s->outputs[o].topic == s->inputs[k].topic)
-                    return round_trip(c, s, s->outputs[o].topic);
-            }
-        }
-    }
-    return check_far_cycles(c);
-}
-
 int plan_make(const struct graph *g, struct arena *arena, struct plan **out, struct err *err)
 {
     struct plan *p = arena_new(arena, struct plan);
@@ -492,7 +420,7 @@ int plan_make(const struct graph *g, struct arena *arena, struct plan **out, str
     }
     add_connector_topics(&c);
     link_feeders(&c);
-    if (check_cycle_free(&c) != 0)
+    if (plan_check(p, err) != 0)
         return -1;
     *out = p;
     return 0;
