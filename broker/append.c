@@ -95,7 +95,7 @@ enum broker_error append_write(struct append *a, uint32_t i)
     if (seg == NULL || seg->sealed || first_of_partition(a, i))
         seg = partition_writable(p, partition_bytes(a, i), &e);
     if (seg == NULL) {
-        logline(LOG_ERROR, "broker", "%s", e.text);
+        broker_refused(p->broker, e.text);
         return BROKER_STORAGE_ERROR;
     }
     s->head.base_offset = p->next;
@@ -104,7 +104,8 @@ enum broker_error append_write(struct append *a, uint32_t i)
     s->position = seg->size;
     if (FAILPOINT_ERROR("append.write") ||
         disk_write2(seg->fd, slice_of(s->bytes, HEAD_SIZE), s->body, seg->size) < 0) {
-        logline(LOG_ERROR, "broker", "cannot write to %s: %m", p->dir);
+        err_io(&e, "cannot write to %s", p->dir);
+        broker_refused(p->broker, e.text);
         return BROKER_STORAGE_ERROR;
     }
     if (!s->by_reference)
@@ -245,7 +246,7 @@ static bool append_all(struct append *a, struct broker_done *done)
     struct err e;
     bool good = false;
     if (append_reserve(a, 0, &e) < 0) {
-        logline(LOG_ERROR, "broker", "append refused: %s", e.text);
+        broker_refused(a->broker, e.text);
         for (uint32_t i = 0; i < a->n; i++)
             a->items[i].batch->error = BROKER_STORAGE_ERROR;
         return false;

@@ -8,6 +8,7 @@
 //   topics/     <topic>-<partition>/<base offset>.log and .index
 #include "broker/broker.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -20,7 +21,7 @@
 #include "broker/disk.h"
 #include "broker/recovery.h"
 
-enum { FORMAT_VERSION = 1 };
+enum { FORMAT_VERSION = 1, REFUSAL_REPEAT_MS = 10000 };
 
 static int lock_dir(struct broker *b, struct err *e)
 {
@@ -54,6 +55,25 @@ static int make_cluster_id(struct broker *b, struct err *e)
         b->cluster_id[i] = digits[random[i] & 63];
     b->cluster_id[CLUSTER_ID_CHARS] = 0;
     return 0;
+}
+
+// `meta` is gone from a directory that topics were made in: starting anew would delete them.
+static int refuse_orphans(const struct broker *b, struct err *e)
+{
+    char path[SEGMENT_PATH];
+    snprintf(path, sizeof(path), "%s/topics", b->dir);
+    DIR *d = opendir(path);
+    if (d == NULL)
+        return err_io(e, "cannot list %s", path);
+    bool used = false;
+    for (struct dirent *f; !used && (f = readdir(d)) != NULL;)
+        used = strcmp(f->d_name, ".") != 0 && strcmp(f->d_name, "..") != 0;
+    closedir(d);
+    return !used ? 0
+                 : err_set(e, ERR_CORRUPT,
+                           "%s/meta is missing, but there are topics in %s; restore the file from "
+                           "a copy, or name another data directory",
+                           b->dir, path);
 }
 
 // The first open: an empty snapshot and journal; `meta` comes last and says that all is there.
@@ -117,7 +137,7 @@ static int start(struct broker *b, struct err *e)
     if (r == 0)
         r = read_meta(b, buf_slice(&meta), e) < 0 ? -1 : open_store(b, e);
     else if (e->code == ERR_NOT_FOUND)
-        r = make_store(b, e);
+        r = refuse_orphans(b, e) < 0 ? -1 : make_store(b, e);
     buf_release(&meta);
     if (r < 0 || journal_start(&b->journal, e) < 0)
         return -1;
@@ -237,6 +257,27 @@ void broker_fail(struct broker *b, const char *fmt, ...)
     if (first)
         logline(LOG_ERROR, "broker", "%s; the broker answers reads only, until it is opened anew",
                 b->failure);
+}
+
+void broker_refused(struct broker *b, const char *text)
+{
+    pthread_mutex_lock(&b->failure_mutex);
+    int64_t now = clk_mono_ms(b->clk);
+    bool tell = strcmp(b->refusal, text) != 0 || now - b->refused_ms >= REFUSAL_REPEAT_MS;
+    if (tell) {
+        snprintf(b->refusal, sizeof(b->refusal), "%s", text);
+        b->refused_ms = now;
+    }
+    pthread_mutex_unlock(&b->failure_mutex);
+    if (tell)
+        logline(LOG_ERROR, "broker", "write refused: %s", text);
+}
+
+void broker_refusal(struct broker *b, char *out, size_t size)
+{
+    pthread_mutex_lock(&b->failure_mutex);
+    snprintf(out, size, "%s", b->refusal);
+    pthread_mutex_unlock(&b->failure_mutex);
 }
 
 const char *broker_failure(struct broker *b)

@@ -77,6 +77,9 @@ const char *broker_cluster_id(const struct broker *); // 22 characters, made at 
 // After an error of fsync or of a journal write every change is refused with BROKER_STORAGE_ERROR
 // while reads go on: the reason, or NULL when all is well. Valid until broker_close.
 const char *broker_failure(struct broker *);
+// Why a write was answered with BROKER_STORAGE_ERROR last while the broker has not failed: as a
+// rule, the disk is full. Empty when there was none.
+void broker_refusal(struct broker *, char *out, size_t size);
 
 // --- topics -------------------------------------------------------------------------------------
 

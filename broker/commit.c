@@ -80,7 +80,7 @@ static enum broker_error queue(struct commit *c, struct broker_done *done)
     struct err e;
     struct append *a = &c->append;
     if (append_reserve(a, entry_bytes(c), &e) < 0) {
-        logline(LOG_ERROR, "broker", "commit refused: %s", e.text);
+        broker_refused(a->broker, e.text);
         return BROKER_STORAGE_ERROR;
     }
     enum broker_error r = append_write_all(a);

@@ -47,6 +47,8 @@ struct broker {
     atomic_bool failed;
     pthread_mutex_t failure_mutex;
     char failure[FAILURE_SIZE];
+    char refusal[FAILURE_SIZE]; // the last write that was refused, with nothing changed
+    int64_t refused_ms;
 
     pthread_mutex_t progress_mutex;
     pthread_cond_t progress_cond;
@@ -56,6 +58,8 @@ struct broker {
 
 // Puts the broker into the failed state; the first reason stays.
 void broker_fail(struct broker *, const char *fmt, ...) PRINTF_LIKE(2, 3);
+// A write was refused cleanly (no space): says so, but not again and again.
+void broker_refused(struct broker *, const char *text);
 static inline bool broker_has_failed(struct broker *b)
 {
     return atomic_load_explicit(&b->failed, memory_order_relaxed);

@@ -25,14 +25,7 @@ static int load(const char *path, const struct option_list *set, struct loaded *
         plan_make(script_graph(l->script), &l->arena, &l->plan, err) != 0 ||
         plan_partitions_fix(l->plan, NULL, NULL, err) != 0)
         return -1;
-    const struct graph *g = l->plan->graph;
-    for (uint32_t i = 0; i < g->connectors_count; i++) {
-        const struct connector_spec *c = &g->connectors[i];
-        const struct connector_ops *ops = connector_find(c->connector, c->is_sink, err);
-        if (ops == NULL || ops->check(c, err) != 0)
-            return err_wrap(err, "%s", c->where);
-    }
-    return 0;
+    return connectors_check(l->plan->graph, err);
 }
 
 static int check_or_plan(const char *command, bool plan, const char *about, int argc, char **argv)

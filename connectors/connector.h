@@ -78,5 +78,9 @@ struct connector_ops {
     void (*close)(struct connector *);
 };
 
-// By name and direction; NULL with the nearest name in err. The caller runs ops->check next.
+// Checks all connectors of a script, and that no two sinks write the same files.
+int connectors_check(const struct graph *, struct err *);
+// Puts "app.lua:8: source "csv": " in front, whatever of it the text does not say yet.
+void connector_name(const struct connector_spec *, struct err *);
+// By name and direction; NULL with the nearest name in err.
 const struct connector_ops *connector_find(const char *name, bool is_sink, struct err *);

@@ -62,13 +62,18 @@ static int64_t span_of(const struct file_sink *s, int64_t time)
     return time % s->conf.roll_every < 0 ? d - 1 : d;
 }
 
+static int in_directory(const struct file_sink *s, struct err *e)
+{
+    return err_wrap(e, "sink \"%s\": in \"%s\"", s->ctx->spec->name, s->conf.path);
+}
+
 static int begin_file(struct file_sink *s, struct sink_part *p, const struct rec *r, struct err *e)
 {
     char name[FILE_COMMIT_NAME], tmp[FILE_COMMIT_NAME];
     file_commit_names(&p->ledger, p->next_row, name, tmp);
     if (sink_output_open(p->ledger.dir, tmp, name, s->conf.format, sink_encoder_header(s->encoder),
                          &p->out, e) != 0)
-        return err_wrap(e, "sink \"%s\": \"%s\"", s->ctx->spec->name, s->conf.path);
+        return in_directory(s, e);
     memset(&p->file, 0, sizeof p->file);
     p->file.first_offset = r->offset;
     p->file.min_time = INT64_MAX;
@@ -100,8 +105,11 @@ static int commit_letters(struct file_sink *s, struct err *e)
 // The open file is complete: makes it visible, with `next_offset` to go on from.
 static int end_file(struct file_sink *s, struct sink_part *p, int64_t next_offset, struct err *e)
 {
-    if (commit_letters(s, e) != 0 || sink_output_finish(p->out, &p->file, e) != 0 ||
-        file_commit_add(&p->ledger, &p->file, 1, next_offset, p->next_row, e) != 0)
+    if (commit_letters(s, e) != 0)
+        return -1;
+    if (sink_output_finish(p->out, &p->file, e) != 0)
+        return in_directory(s, e);
+    if (file_commit_add(&p->ledger, &p->file, 1, next_offset, p->next_row, e) != 0)
         return err_wrap(e, "sink \"%s\"", s->ctx->spec->name);
     sink_output_close(p->out);
     p->out = NULL;
@@ -132,7 +140,7 @@ static int set_aside(struct file_sink *s, struct sink_part *p, const struct rec 
 static int write_row(struct file_sink *s, struct sink_part *p, const struct rec *r, struct err *e)
 {
     if (sink_output_row(p->out, e) != 0)
-        return -1;
+        return in_directory(s, e);
     p->file.last_offset = r->offset;
     if (r->time < p->file.min_time)
         p->file.min_time = r->time;
@@ -278,6 +286,17 @@ static int open_part(struct file_sink *s, const struct log_topic_info *info, int
     if (file_commit_open(&p->ledger, s->conf.path, info, i, sink_format_name(s->conf.format), e) !=
         0)
         return -1;
+    int64_t end;
+    if (log->ops->offset(log, p->tp, LOG_END_UNCOMMITTED, &end, e) != 0)
+        return -1;
+    if (p->ledger.next_offset > end)
+        return err_set(e, ERR_INVALID,
+                       "\"%s\" holds the records of %s/%d up to offset %lld, but the topic ends "
+                       "at %lld: the log has lost its end, or was restored from an older copy. "
+                       "Restore the newer log, or move the directory away to write everything "
+                       "again",
+                       s->conf.path, s->ctx->spec->topic, i, (long long)p->ledger.next_offset,
+                       (long long)end);
     p->position = p->ledger.next_offset;
     p->next_row = p->ledger.next_row;
     if (p->position < 0 && log->ops->offset(log, p->tp, LOG_START, &p->position, e) != 0)

@@ -51,8 +51,12 @@ static enum err_code code_of(enum broker_error code)
 int native_error(struct err *e, enum broker_error code, const char *what, const char *topic,
                  int32_t partition)
 {
-    return err_set(e, code_of(code), "%s: %s/%d: the broker answers %s", what, topic, partition,
-                   broker_error_name(code));
+    return err_set(e, code_of(code), "%s: %s/%d: the broker answers %s%s", what, topic, partition,
+                   broker_error_name(code),
+                   code == BROKER_CORRUPT_MESSAGE
+                       ? ": the data on disk is damaged; its log line says where; restore that "
+                         "file from a copy"
+                       : "");
 }
 
 static int fenced(struct native_client *c, struct err *e)
@@ -400,10 +404,18 @@ static void refused(struct native_client *c, enum broker_error code, struct err 
 
 static void unsure(struct native_client *c, enum broker_error code, struct err *e)
 {
+    char refusal[256];
     const char *why = broker_failure(c->broker);
-    err_set(e, ERR_UNKNOWN, "the broker could not say whether the transaction is on disk (%s): %s",
-            broker_error_name(code),
-            why == NULL ? "see its log lines; is the disk full or failing?" : why);
+    broker_refusal(c->broker, refusal, sizeof(refusal));
+    if (why == NULL && refusal[0] != 0)
+        err_set(e, ERR_UNKNOWN,
+                "the broker cannot write: %s. Make room on the disk and start again: it goes on "
+                "where it stopped",
+                refusal);
+    else
+        err_set(e, ERR_UNKNOWN,
+                "the broker could not say whether the transaction is on disk (%s): %s",
+                broker_error_name(code), why == NULL ? "see its log lines" : why);
 }
 
 static enum log_outcome outcome_of(struct native_client *c, enum broker_error code, struct err *e)

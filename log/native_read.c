@@ -216,6 +216,7 @@ static int read_one(struct native_client *c, struct native_reading *r, uint64_t 
         got = out_of_range(c, r, &read.offsets, e);
     } else if (code != BROKER_OK) {
         got = native_error(e, code, "read", c->topics[r->tp.topic]->info.name, r->tp.partition);
+        err_wrap(e, "offset %lld", (long long)r->offset);
     } else if (lease->bytes.n == 0 && read.next_offset <= r->offset) {
         got = 0;
     } else {

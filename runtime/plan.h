@@ -91,6 +91,8 @@ struct plan {
 
 // Cuts the graph. -1: it cannot run (err has file:line).
 int plan_make(const struct graph *, struct arena *, struct plan **out, struct err *);
+// Refuses circles and topics written and read in different formats; plan_make ends with it.
+int plan_check(const struct plan *, struct err *err);
 // Sets partition counts from what exists (`lookup` returns 0 when a topic does not) and from
 // wishes, and checks co-partitioning.
 int plan_partitions_fix(struct plan *, int32_t (*lookup)(void *arg, const char *topic), void *arg,

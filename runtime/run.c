@@ -237,14 +237,14 @@ static int make_connectors(struct run *r, struct err *err)
 {
     const struct graph *g = r->plan->graph;
     r->connectors = check_alloc(calloc(g->connectors_count + 1, sizeof(*r->connectors)));
+    if (connectors_check(g, err) != 0)
+        return -1;
     r->connectors_count = g->connectors_count;
     for (uint32_t i = 0; i < g->connectors_count; i++) {
         struct connector_thread *c = &r->connectors[i];
         c->run = r;
         c->spec = &g->connectors[i];
         c->ops = connector_find(c->spec->connector, c->spec->is_sink, err);
-        if (c->ops == NULL || c->ops->check(c->spec, err) != 0)
-            return err_wrap(err, "%s", c->spec->where);
         atomic_store(&c->stats.event_time, INT64_MIN);
         if (c->spec->is_sink)
             sink_writers(r, c);
@@ -407,7 +407,7 @@ void run_stop(struct run *r)
     if (r->net != NULL)
         net_stop(r->net);
     if (r->db != NULL)
-        db_close(r->db);
+        r->failed ? db_abandon(r->db) : db_close(r->db);
     if (r->broker != NULL)
         broker_close(r->broker);
     free_all(r);

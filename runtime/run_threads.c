@@ -7,7 +7,13 @@
 #include "log/native.h"
 #include "runtime/dead_letter.h"
 
-enum { IDLE_WAIT_MS = 20, BACKOFF_MS_MAX = 30000, SOURCE_IDLE_US = 5000 };
+enum {
+    IDLE_WAIT_MS = 20,
+    BACKOFF_MS_MAX = 30000,
+    SOURCE_IDLE_US = 5000,
+    UNKNOWN_MAX = 3, // commits of unknown outcome in a row, then the log is taken for broken
+    SINKS_WAIT_US = 1000,
+};
 
 void run_fail(struct run *r, const struct err *err)
 {
@@ -31,6 +37,17 @@ int run_log_open(void *arg, const char *transactional_id, struct log **out, stru
     struct run *r = arg;
     struct native_options o = {.transactional_id = transactional_id};
     return native_open(r->broker, &o, out, err);
+}
+
+// Sinks look at the log before anybody writes to it: only then can one tell that its files are ahead
+// of a log that was restored from an older copy.
+static void wait_for_sinks(struct run *r, const _Atomic bool *stop)
+{
+    uint32_t sinks = 0;
+    for (uint32_t i = 0; i < r->connectors_count; i++)
+        sinks += r->connectors[i].spec->is_sink;
+    while (atomic_load(&r->sinks_opened) < sinks && !atomic_load(stop))
+        usleep(SINKS_WAIT_US);
 }
 
 // --- who is finished ------------------------------------------------------------------------------
@@ -99,10 +116,23 @@ static int worker_life(struct worker_thread *t, struct err *err)
 void *run_worker_main(void *arg)
 {
     struct worker_thread *t = arg;
-    struct err err;
-    int rc;
-    while ((rc = worker_life(t, &err)) == 1)
-        logline(LOG_WARN, "worker", "%u: reopening: %s", t->member, err.text);
+    struct err err, unknown = {0};
+    int rc = 1;
+    wait_for_sinks(t->run, &t->run->stop_workers);
+    for (int in_a_row = 0; rc == 1;) {
+        uint64_t commits = t->commits_before;
+        rc = worker_life(t, &err);
+        if (rc < 0 && unknown.code != ERR_NONE && err.code == ERR_IO)
+            err = unknown; // it says why
+        if (rc != 1)
+            break;
+        in_a_row = t->commits_before == commits ? in_a_row + 1 : 1;
+        unknown = err;
+        if (in_a_row == UNKNOWN_MAX)
+            rc = -1;
+        else
+            logline(LOG_WARN, "worker", "%u: reopening: %s", t->member, err.text);
+    }
     if (rc < 0)
         run_fail(t->run, &err);
     atomic_fetch_add(&t->run->workers_done, 1);
@@ -141,6 +171,13 @@ static bool topic_done(void *arg, const char *topic)
     return run_topic_done(((struct connector_thread *)arg)->run, topic);
 }
 
+static void note_opened(struct connector_thread *c)
+{
+    if (c->spec->is_sink && !c->opened)
+        atomic_fetch_add(&c->run->sinks_opened, 1);
+    c->opened = true;
+}
+
 // One life of a connector. 0: finished or stopped; 1: open again later; -1: give up.
 static int connector_life(struct connector_thread *c, struct err *err)
 {
@@ -150,8 +187,10 @@ static int connector_life(struct connector_thread *c, struct err *err)
     struct log *log;
     struct connector *k;
     snprintf(id, sizeof(id), "%s-%s", r->plan->graph->app, c->spec->name);
-    if (run_log_open(r, id, &log, err) != 0)
+    if (run_log_open(r, id, &log, err) != 0) {
+        note_opened(c);
         return -1;
+    }
     struct connector_ctx ctx = {.spec = c->spec,
                                 .app = r->plan->graph->app,
                                 .log = log,
@@ -165,6 +204,7 @@ static int connector_life(struct connector_thread *c, struct err *err)
                                 .dead_letter = put_aside,
                                 .arg = c};
     int rc = c->ops->open(&ctx, &k, err);
+    note_opened(c);
     if (rc == 0) {
         while (rc >= 0 && rc != 2 && !atomic_load(stop)) {
             rc = c->ops->step(k, err);
@@ -195,18 +235,30 @@ void *run_connector_main(void *arg)
 {
     struct connector_thread *c = arg;
     struct err err;
+    const _Atomic bool *stop = c->spec->is_sink ? &c->run->stop_sinks : &c->run->stop_sources;
     int rc = 1;
-    for (int attempt = 0; rc == 1; attempt++) {
+    if (!c->spec->is_sink)
+        wait_for_sinks(c->run, stop);
+    for (int attempt = 0, unknown = 0; rc == 1; attempt++) {
+        uint64_t commits = atomic_load(&c->stats.commits);
         err.code = ERR_NONE;
         rc = connector_life(c, &err);
         if (rc != 1)
             break;
+        bool moved = atomic_load(&c->stats.commits) != commits;
+        attempt = moved ? 0 : attempt;
+        unknown = err.code != ERR_UNKNOWN ? 0 : moved ? 1 : unknown + 1;
+        if (unknown == UNKNOWN_MAX) {
+            rc = -1;
+            break;
+        }
         logline(LOG_WARN, "connector", "%s: %s; trying again", c->spec->name, err.text);
         back_off(c, attempt);
+        if (atomic_load(stop))
+            rc = 0; // what is missing comes at the next start
     }
     if (rc < 0) {
-        err_wrap(&err, "%s '%s' (%s)", c->spec->is_sink ? "sink" : "source", c->spec->name,
-                 c->spec->where);
+        connector_name(c->spec, &err);
         run_fail(c->run, &err);
     }
     if (rc == 0 && c->run->options.bounded)

@@ -21,6 +21,7 @@ struct connector_thread {
     uint32_t writers_count;
     pthread_t thread;
     bool started;
+    bool opened; // it has been open, or tried to
 };
 
 struct worker_thread {
@@ -50,7 +51,7 @@ struct run {
     _Atomic int32_t *unfinished; // tasks left, by sub-topology
     uint32_t tasks_count;
     _Atomic bool stop_sources, stop_workers, stop_sinks;
-    _Atomic uint32_t workers_done, sinks_done;
+    _Atomic uint32_t workers_done, sinks_done, sinks_opened;
     pthread_mutex_t lock; // failure, worker pointers
     pthread_cond_t changed;
     bool failed;

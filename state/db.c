@@ -157,7 +157,9 @@ static int make_options(struct db *db, struct err *e)
                                          prefix_in_range, prefix_name));
     rocksdb_options_set_memtable_prefix_bloom_size_ratio(o, 0.05);
     rocksdb_options_set_keep_log_file_num(o, 2);
-    rocksdb_options_set_info_log_level(o, 2); // warnings
+    // Its own LOG file: headers only. On a full disk it would abort the process at the second line;
+    // what matters comes back from the calls.
+    rocksdb_options_set_info_log_level(o, 4);
     rocksdb_options_set_stats_dump_period_sec(o, 0);
     rocksdb_options_set_stats_persist_period_sec(o, 0);
     set_table_options(db);
@@ -265,6 +267,12 @@ void db_close(struct db *db)
     if (db->rocks != NULL && db_flush(db, &e) != 0) // costs a replay at the next start, no data
         logline(LOG_WARN, "state", "%s", e.text);
     free_all(db);
+}
+
+void db_abandon(struct db *db)
+{
+    if (db != NULL)
+        free_all(db);
 }
 
 int db_crash(struct db *db, struct err *e)
