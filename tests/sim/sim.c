@@ -32,8 +32,9 @@ static enum memory_fault at_commit(void *arg)
     if (!chance(s, s->fault_per_mille))
         return MEMORY_NORMAL;
     s->faults++;
-    static const enum memory_fault faults[] = {MEMORY_ABORT, MEMORY_UNKNOWN_APPLIED,
-                                               MEMORY_UNKNOWN_LOST};
+    static const enum memory_fault faults[] = {
+        MEMORY_ABORT,           MEMORY_ABORT,        MEMORY_UNKNOWN_APPLIED, MEMORY_UNKNOWN_APPLIED,
+        MEMORY_UNKNOWN_APPLIED, MEMORY_UNKNOWN_LOST, MEMORY_UNKNOWN_LOST,    MEMORY_FENCE};
     return faults[prng_below(&s->random, ARRAY_COUNT(faults))];
 }
 
@@ -232,16 +233,23 @@ static int make_topics(struct sim *s, struct err *err)
                : 0;
 }
 
-static int open_world(struct sim *s, struct err *err)
+static int open_db(struct sim *s, struct err *err)
 {
     struct db_options o = {.in_memory = true, .write_buffer_bytes = 1 << 20};
+    int rc = db_open("/sim", &o, &s->db, err);
+    s->env.db = s->db;
+    return rc;
+}
+
+static int open_world(struct sim *s, struct err *err)
+{
     s->log = memory_create();
     memory_gaps(s->log, prng_below(&s->random, 2) == 0);
     clk_manual_init(&s->clk, 1600000000000);
     if (script_load("sim.lua", s->scenario->script, &s->script_options, &s->script, err) != 0 ||
         plan_make(script_graph(s->script), &s->arena, &s->plan, err) != 0 ||
         plan_partitions_fix(s->plan, partitions_of, s, err) != 0 || make_topics(s, err) != 0 ||
-        db_open("/sim", &o, &s->db, err) != 0)
+        open_db(s, err) != 0)
         return -1;
     s->unfinished = check_alloc(calloc(s->plan->subs_count + 1, sizeof(*s->unfinished)));
     all_unfinished(s);
@@ -253,7 +261,7 @@ static int open_world(struct sim *s, struct err *err)
                                  .script_options = &s->script_options,
                                  .db = s->db,
                                  .clk = &s->clk.clk,
-                                 .bounded = true,
+                                 .bounded = !s->live,
                                  .cache_bytes = prng_below(&s->random, 2) == 0 ? 4096 : 1 << 20,
                                  .commit_ms = 1 + (int64_t)prng_below(&s->random, 200),
                                  .step_records = 1 + (uint32_t)prng_below(&s->random, 60),
@@ -280,6 +288,10 @@ static int crash(struct sim *s, struct err *err)
         s->workers[i] = NULL;
     }
     all_unfinished(s);
+    if (prng_below(&s->random, 10) == 0) { // the state directory is lost, too
+        db_close(s->db);
+        return open_db(s, err);
+    }
     if (prng_below(&s->random, 4) == 0 && db_flush(s->db, err) != 0)
         return -1;
     return db_crash(s->db, err);
@@ -309,6 +321,37 @@ static int step_worker(struct sim *s, uint32_t i, struct err *err)
     return crash(s, err);
 }
 
+// A live run is told to end once everything was fed, at some moment.
+static void maybe_end(struct sim *s)
+{
+    if (!s->live || !s->fed_all || prng_below(&s->random, 40) != 0)
+        return;
+    s->live = false;
+    s->env.bounded = true;
+    for (uint32_t i = 0; i < s->workers_count; i++) {
+        if (s->workers[i] != NULL)
+            worker_set_bounded(s->workers[i]);
+    }
+}
+
+// The broker compacts when it likes.
+static void maybe_compact(struct sim *s)
+{
+    if (prng_below(&s->random, 60) != 0)
+        return;
+    memory_compact(s->log, "sim-tasks");
+    for (uint32_t i = 0; i < s->plan->subs_count; i++) {
+        const struct plan_sub *sub = s->plan->subs[i];
+        for (uint32_t k = 0; k < sub->steps_count; k++) {
+            char name[300];
+            if (sub->steps[k]->kind != STEP_NODE || !plan_node_stateful(sub->steps[k]->node))
+                continue;
+            snprintf(name, sizeof(name), "sim-%s-changelog", sub->steps[k]->node->name);
+            memory_compact(s->log, name);
+        }
+    }
+}
+
 static bool all_done(const struct sim *s)
 {
     for (uint32_t i = 0; i < s->workers_count; i++) {
@@ -328,6 +371,8 @@ static int live(struct sim *s, struct err *err)
         s->calm = step > CALM_AFTER;
         if (all_done(s))
             return 0;
+        maybe_end(s);
+        maybe_compact(s);
         if (prng_below(&s->random, 3) == 0 && feed(s, err) != 0)
             return -1;
         if (chance(s, s->crash_per_mille) && crash(s, err) != 0)
@@ -373,6 +418,7 @@ int sim_run(uint64_t seed, bool verbose, struct sim *totals, struct err *err)
     s->workers_count = 1 + (uint32_t)prng_below(&s->random, SIM_WORKERS);
     s->crash_per_mille = (uint32_t)prng_below(&s->random, 30);
     s->fault_per_mille = (uint32_t)prng_below(&s->random, 300);
+    s->live = prng_below(&s->random, 3) == 0;
     make_events(s);
     current = s;
     failpoint_hook = at_failpoint;

@@ -64,6 +64,7 @@ struct sim {
     struct task_stats stats;
     uint32_t crash_per_mille, fault_per_mille;
     uint32_t crashes, faults; // that happened
+    bool live;                // not told to end yet
     bool calm;                // no more faults: let it finish
 };
 
