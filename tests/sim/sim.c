@@ -45,6 +45,8 @@ static void make_events(struct sim *s)
 {
     struct prng *r = &s->random;
     int64_t time = 1530000000000;
+    // Coarse times meet the edges of windows exactly, and each other.
+    int64_t grain = prng_below(r, 3) == 0 ? 900000 : 1;
     s->events_count = 40 + (uint32_t)prng_below(r, 260);
     s->events = check_alloc(calloc(s->events_count, sizeof(*s->events)));
     s->order = check_alloc(calloc(s->events_count, sizeof(*s->order)));
@@ -53,7 +55,7 @@ static void make_events(struct sim *s)
         if (prng_below(r, 4) != 0)
             time += (int64_t)prng_below(r, prng_below(r, 20) == 0 ? LEAP_MS : 7200000);
         s->events[i] =
-            (struct sim_event){.time = time,
+            (struct sim_event){.time = time - time % grain,
                                .id = i,
                                .customer = (int64_t)prng_below(r, 6),
                                .terminal = (int64_t)prng_below(r, 4),
