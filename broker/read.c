@@ -233,6 +233,10 @@ static enum broker_error read_from(struct broker_partition *p, int64_t offset, u
         r = walk_to(&at, offset);
         if (r != BROKER_OK || at.position < at.bound)
             break;
+        if (at.segment->cleaned_at == 0) { // without compaction every offset is somewhere
+            r = damaged(at.segment, at.position, "an offset is missing");
+            break;
+        }
         offset = skip_segment(p, &at, offset);
         segment_unref(at.segment);
         if (offset < 0 || offset >= limit)

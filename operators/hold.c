@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Hold: see the header. A binary heap with the time beside the pointer; a record later than all
-// others stays where it is put, at the bottom.
+// Hold: see the header.
 #include "operators/hold.h"
 
 enum { KEEP_BYTES = 64 << 10 }; // larger buffers are not kept for reuse
@@ -21,11 +20,21 @@ void hold_recycle(struct hold *h, struct hold_entry *e)
     h->free = e;
 }
 
+static struct hold_slot *run_at(struct hold_run *r, uint32_t i)
+{
+    return &r->ring[(r->head + i) & (r->size - 1)];
+}
+
 void hold_clear(struct hold *h)
 {
-    for (uint32_t i = 0; i < h->count; i++)
+    for (uint32_t k = 0; k < HOLD_RUNS; k++) {
+        for (uint32_t i = 0; i < h->runs[k].count; i++)
+            hold_recycle(h, run_at(&h->runs[k], i)->entry);
+        h->runs[k].count = 0;
+    }
+    for (uint32_t i = 0; i < h->heap_count; i++)
         hold_recycle(h, h->heap[i].entry);
-    h->count = 0;
+    h->heap_count = h->count = 0;
 }
 
 void hold_release(struct hold *h)
@@ -37,6 +46,8 @@ void hold_release(struct hold *h)
         buf_release(&e->bytes);
         free(e);
     }
+    for (uint32_t k = 0; k < HOLD_RUNS; k++)
+        free(h->runs[k].ring);
     free(h->heap);
 }
 
@@ -77,23 +88,53 @@ static void copy_bytes(struct hold_entry *e, const struct msg *m, struct slice e
     e->extra = take(b, carried_end, b->n, extra.p == NULL);
 }
 
-static inline bool before(const struct hold_entry *a, const struct hold_entry *b)
+// In the order in which they are given back; the entries are looked at only for ties in time.
+static inline bool before(const struct hold_slot *a, const struct hold_slot *b)
 {
-    return a->time != b->time ? a->time < b->time : origin_cmp(&a->origin, &b->origin) < 0;
+    return a->time != b->time ? a->time < b->time
+                              : origin_cmp(&a->entry->origin, &b->entry->origin) < 0;
 }
 
-static void sift_up(struct hold *h, struct hold_entry *e)
+static void run_append(struct hold_run *r, struct hold_slot slot)
 {
-    uint32_t i = h->count++;
-    while (i != 0) {
-        uint32_t up = (i - 1) / 2;
-        if (h->heap[up].time < e->time || !before(e, h->heap[up].entry))
-            break;
-        h->heap[i] = h->heap[up];
-        i = up;
+    if (r->count == r->size) {
+        uint32_t size = r->size == 0 ? 64 : r->size * 2;
+        struct hold_slot *grown = check_alloc(malloc(size * sizeof(*grown)));
+        for (uint32_t i = 0; i < r->count; i++)
+            grown[i] = *run_at(r, i);
+        free(r->ring);
+        *r = (struct hold_run){.ring = grown, .count = r->count, .size = size};
     }
-    h->heap[i].time = e->time;
-    h->heap[i].entry = e;
+    *run_at(r, r->count++) = slot;
+}
+
+// The run behind which the slot fits most closely, an empty one if there is no other, or NULL.
+static struct hold_run *run_for(struct hold *h, const struct hold_slot *slot)
+{
+    struct hold_run *best = NULL, *empty = NULL;
+    for (uint32_t k = 0; k < HOLD_RUNS; k++) {
+        struct hold_run *r = &h->runs[k];
+        if (r->count == 0) {
+            empty = empty == NULL ? r : empty;
+            continue;
+        }
+        const struct hold_slot *tail = run_at(r, r->count - 1);
+        if (!before(slot, tail) && (best == NULL || before(run_at(best, best->count - 1), tail)))
+            best = r;
+    }
+    return best != NULL ? best : empty;
+}
+
+static void heap_push(struct hold *h, struct hold_slot slot)
+{
+    if (h->heap_count == h->heap_size) {
+        h->heap_size = h->heap_size == 0 ? 64 : h->heap_size * 2;
+        h->heap = check_alloc(realloc(h->heap, h->heap_size * sizeof(h->heap[0])));
+    }
+    uint32_t i = h->heap_count++;
+    for (; i != 0 && before(&slot, &h->heap[(i - 1) / 2]); i = (i - 1) / 2)
+        h->heap[i] = h->heap[(i - 1) / 2];
+    h->heap[i] = slot;
 }
 
 void hold_put(struct hold *h, const struct msg *m, struct slice extra)
@@ -111,51 +152,72 @@ void hold_put(struct hold *h, const struct msg *m, struct slice extra)
         e->rec.offset = m->rec->offset;
     }
     copy_bytes(e, m, extra);
-    if (h->count == h->size) {
-        h->size = h->size == 0 ? 64 : h->size * 2;
-        h->heap = check_alloc(realloc(h->heap, h->size * sizeof(h->heap[0])));
-    }
-    sift_up(h, e);
+    struct hold_slot slot = {e->time, e};
+    struct hold_run *r = run_for(h, &slot);
+    if (r != NULL)
+        run_append(r, slot);
+    else
+        heap_push(h, slot);
+    h->count++;
 }
 
 // The last one takes the first one's place and sinks to where it belongs.
-static void sift_down(struct hold *h)
+static void heap_pop(struct hold *h)
 {
-    struct hold_entry *e = h->heap[h->count].entry;
+    struct hold_slot slot = h->heap[--h->heap_count];
     uint32_t i = 0;
     for (;;) {
         uint32_t down = 2 * i + 1;
-        if (down >= h->count)
+        if (down >= h->heap_count)
             break;
-        if (down + 1 < h->count && before(h->heap[down + 1].entry, h->heap[down].entry))
+        if (down + 1 < h->heap_count && before(&h->heap[down + 1], &h->heap[down]))
             down++;
-        if (!before(h->heap[down].entry, e))
+        if (!before(&h->heap[down], &slot))
             break;
         h->heap[i] = h->heap[down];
         i = down;
     }
-    h->heap[i].time = e->time;
-    h->heap[i].entry = e;
+    h->heap[i] = slot;
 }
 
 struct hold_entry *hold_take(struct hold *h, int64_t below)
 {
-    if (h->count == 0 || (h->heap[0].time >= below && below != INT64_MAX))
+    struct hold_run *from = NULL;
+    const struct hold_slot *first = h->heap_count == 0 ? NULL : &h->heap[0];
+    for (uint32_t k = 0; k < HOLD_RUNS; k++) {
+        struct hold_run *r = &h->runs[k];
+        if (r->count == 0 || (first != NULL && !before(run_at(r, 0), first)))
+            continue;
+        from = r;
+        first = run_at(r, 0);
+    }
+    if (first == NULL || (first->time >= below && below != INT64_MAX))
         return NULL;
-    struct hold_entry *e = h->heap[0].entry;
+    struct hold_entry *e = first->entry;
     h->count--;
-    if (h->count != 0)
-        sift_down(h);
+    if (from == NULL) {
+        heap_pop(h);
+        return e;
+    }
+    from->head = (from->head + 1) & (from->size - 1);
+    from->count--;
     return e;
+}
+
+static int64_t lower(const struct hold_entry *e, uint8_t input, int64_t low)
+{
+    return e->input == input && e->has_rec && e->rec.offset < low ? e->rec.offset : low;
 }
 
 int64_t hold_lowest_offset(const struct hold *h, uint8_t input)
 {
     int64_t low = INT64_MAX;
-    for (uint32_t i = 0; i < h->count; i++) {
-        const struct hold_entry *e = h->heap[i].entry;
-        if (e->input == input && e->has_rec && e->rec.offset < low)
-            low = e->rec.offset;
+    for (uint32_t k = 0; k < HOLD_RUNS; k++) {
+        const struct hold_run *r = &h->runs[k];
+        for (uint32_t i = 0; i < r->count; i++)
+            low = lower(r->ring[(r->head + i) & (r->size - 1)].entry, input, low);
     }
+    for (uint32_t i = 0; i < h->heap_count; i++)
+        low = lower(h->heap[i].entry, input, low);
     return low;
 }

@@ -2,7 +2,11 @@
 //
 // Hold: records that wait for the watermark, given back in (time, origin) order. What a record is
 // (key, carried value, source record) is copied into memory of the hold, which is used again and
-// again; a heap orders them, so that records that come in order cost no search.
+// again.
+//
+// Records come nearly sorted: one sequence per upstream writer, interleaved. So each sequence is
+// kept as a run (a ring of entries in order); taking the first one compares the runs' heads. What
+// fits behind no run goes into a heap.
 #pragma once
 
 #include "operators/op.h"
@@ -20,12 +24,23 @@ struct hold_entry {
     struct hold_entry *next; // free list
 };
 
+enum { HOLD_RUNS = 8 };
+
+struct hold_slot { // an entry with its time beside, so that most comparisons touch nothing else
+    int64_t time;
+    struct hold_entry *entry;
+};
+
+struct hold_run {
+    struct hold_slot *ring; // its size is a power of two
+    uint32_t head, count, size;
+};
+
 struct hold {
-    struct {
-        int64_t time;
-        struct hold_entry *entry;
-    } * heap;
-    uint32_t count, size;
+    struct hold_run runs[HOLD_RUNS];
+    struct hold_slot *heap;
+    uint32_t heap_count, heap_size;
+    uint32_t count; // of all
     struct hold_entry *free;
 };
 

@@ -11,11 +11,10 @@ struct flow {
     struct plan_step *step;   // NULL: directly below an input
     struct plan_input *input; // when step is NULL
     const char *keyed_by;     // field that the key is made of; NULL: unknown
+    enum format key_format;   // of the key, if keyed_by is known
     bool key_moved;           // the key changed since the last repartition
     bool stateful;            // a stateful step is above
 };
-
-enum { SUBS_MAX = 64, ITEMS_MAX = 256 };
 
 struct cutter {
     struct plan *plan;
@@ -52,7 +51,7 @@ static void *append(struct arena *a, void *array, uint32_t *count, size_t size)
 }
 
 #define APPEND(c, array, count)                                                                    \
-    ((array) = append((c)->arena, (array), &(count), sizeof(*(array))), &(array)[(count) - 1])
+    ((array) = append((c)->arena, (array), &(count), sizeof(*(array))), &(array)[(count)-1])
 
 int plan_topic_find(const struct plan *p, const char *name)
 {
@@ -145,12 +144,17 @@ static uint32_t output_use(struct cutter *c, struct plan_sub *s, uint32_t topic,
     return s->outputs_count - 1;
 }
 
+static bool is_keyed(const struct flow *f, const char *by, enum format format)
+{
+    return f->keyed_by != NULL && strcmp(f->keyed_by, by) == 0 && f->key_format == format;
+}
+
 // Sends the flow through an internal topic named after `n`, keyed by `by` (NULL: as it is).
 static struct flow repartition(struct cutter *c, struct flow f, const struct node *n,
                                const char *by)
 {
     struct plan *p = c->plan;
-    if (by != NULL && !(f.keyed_by != NULL && strcmp(f.keyed_by, by) == 0)) {
+    if (by != NULL && !is_keyed(&f, by, n->key_format)) {
         struct node *key = arena_new(c->arena, struct node);
         *key = *n;
         key->kind = NODE_KEY_BY;
@@ -167,25 +171,28 @@ static struct flow repartition(struct cutter *c, struct flow f, const struct nod
     struct plan_sub *s = sub_reading(c, topic, NULL, &input);
     return (struct flow){.sub = s,
                          .input = &s->inputs[input],
-                         .keyed_by = by != NULL ? by : f.keyed_by};
+                         .keyed_by = by != NULL ? by : f.keyed_by,
+                         .key_format = by != NULL ? n->key_format : f.key_format};
 }
 
 // Makes sure the flow is keyed by `by` (NULL: whatever its key is) before node `n`.
 static struct flow keyed(struct cutter *c, struct flow f, const struct node *n, const char *by)
 {
-    bool same = by == NULL || (f.keyed_by != NULL && strcmp(f.keyed_by, by) == 0);
+    bool same = by == NULL || is_keyed(&f, by, n->key_format);
     if (same && !f.key_moved) {
         note(c, n->where,
-             by == NULL ? format(c->arena, "%s: no repartition, it uses the key as it comes", n->name)
-                        : format(c->arena, "%s: no repartition, the records are already keyed by %s",
-                                 n->name, by));
+             by == NULL
+                 ? format(c->arena, "%s: no repartition, it uses the key as it comes", n->name)
+                 : format(c->arena, "%s: no repartition, the records are already keyed by %s",
+                          n->name, by));
         return f;
     }
     note(c, n->where,
          same ? format(c->arena, "%s: repartitioned, because key_by changed the key", n->name)
               : format(c->arena, "%s: repartitioned by %s (%s)", n->name, by,
-                       f.keyed_by == NULL
-                           ? "the stream does not say what it is keyed by"
+                       f.keyed_by == NULL ? "the stream does not say what it is keyed by"
+                       : strcmp(f.keyed_by, by) == 0
+                           ? "its keys have another format"
                            : format(c->arena, "the stream is keyed by %s", f.keyed_by)));
     return repartition(c, f, n, by);
 }
@@ -230,16 +237,39 @@ static void sub_merge(struct cutter *c, struct plan_sub *into, struct plan_sub *
     p->subs_count = keep;
 }
 
-static void cut_source(struct cutter *c, const struct node *n, struct flow *f)
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+// Two streams of one topic share its input, and so its options.
+static bool same_input(const struct node *a, const struct node *b)
+{
+    return a->codec->id == b->codec->id && a->key_format == b->key_format &&
+           same_text(a->time_field, b->time_field) && same_text(a->key_field, b->key_field) &&
+           a->max_out_of_order_ms == b->max_out_of_order_ms &&
+           a->idle_after_ms == b->idle_after_ms && a->max_future_ms == b->max_future_ms &&
+           a->max_jump_ms == b->max_jump_ms;
+}
+
+static int cut_source(struct cutter *c, const struct node *n, struct flow *f)
 {
     uint32_t topic = topic_use(c, n->topic, PLAN_SOURCE, n->partitions, n->codec), input;
     f->sub = sub_reading(c, topic, n, &input);
     f->input = &f->sub->inputs[input];
+    if (!same_input(f->input->node, n))
+        return err_set(
+            c->err, ERR_INVALID,
+            "%s: topic '%s' is read at %s already, with other options (value, time, key, "
+            "max_out_of_order …); both must be the same",
+            n->where, n->topic, f->input->node->where);
     f->keyed_by = n->key_field;
+    f->key_format = n->key_format;
     if (n->kind == NODE_TABLE) {
         f->step = step_below(c, f, STEP_NODE, n);
         f->stateful = true;
     }
+    return 0;
 }
 
 static bool sets_field(const struct node *n, const char *field)
@@ -256,17 +286,24 @@ static void cut_stateless(struct cutter *c, const struct node *n, struct flow *f
     f->step = step_below(c, f, STEP_NODE, n);
     if (n->kind == NODE_MAP || (f->keyed_by != NULL && sets_field(n, f->keyed_by)))
         f->keyed_by = NULL; // the key bytes stay, but the field may now say something else
-    if (n->kind == NODE_KEY_BY) {
+    if (n->kind == NODE_KEY_BY && (n->fn != UINT32_MAX || !is_keyed(f, n->by, n->key_format))) {
         f->keyed_by = n->fn == UINT32_MAX ? n->by : NULL;
+        f->key_format = n->key_format;
         f->key_moved = true;
     }
+}
+
+// Features in event order let go at a watermark what the next ones let go at the same one, so the
+// latter never hold anything across a commit and need no cut between them.
+static bool holds(const struct node *n)
+{
+    return n->kind == NODE_FEATURES && n->emit == EMIT_EVENT;
 }
 
 static void cut_stateful(struct cutter *c, const struct node *n, struct flow *f)
 {
     *f = keyed(c, *f, n, n->by);
-    if (n->kind == NODE_FEATURES && n->emit == EMIT_EVENT && f->stateful &&
-        f->step->node->kind != NODE_FEATURES) {
+    if (holds(n) && f->stateful && !holds(f->step->node)) {
         note(c, n->where,
              format(c->arena,
                     "%s: cut by an internal topic, because it holds records and stands behind a "
@@ -280,30 +317,24 @@ static void cut_stateful(struct cutter *c, const struct node *n, struct flow *f)
         f->keyed_by = n->by;
 }
 
-static int cut_join(struct cutter *c, const struct node *n, struct flow *f)
+static void cut_join(struct cutter *c, const struct node *n, struct flow *f)
 {
     const struct node *table_node = n->inputs[1];
     *f = keyed(c, *f, n, n->by);
     struct plan_sub *table_sub = c->flows[table_node->id].sub;
     c->flows[n->id] = *f; // so that a merge moves it, too
-    if (table_sub != f->sub) {
-        uint32_t keep = f->sub->id;
-        (void)keep;
-        sub_merge(c, f->sub, table_sub);
-        *f = c->flows[n->id];
-    }
+    sub_merge(c, f->sub, table_sub);
+    *f = c->flows[n->id];
     struct plan_step *table_step = c->flows[table_node->id].step;
     f->step = step_below(c, f, STEP_NODE, n);
     f->step->table = table_step;
     f->stateful = true;
-    return 0;
 }
 
 static void cut_to(struct cutter *c, const struct node *n, struct flow *f)
 {
     uint32_t topic = topic_use(c, n->topic, PLAN_OUTPUT, n->partitions, n->codec);
-    if (n->key_field != NULL &&
-        !(f->keyed_by != NULL && strcmp(f->keyed_by, n->key_field) == 0 && !f->key_moved)) {
+    if (n->key_field != NULL && !is_keyed(f, n->key_field, n->key_format)) {
         struct node *key = arena_new(c->arena, struct node);
         *key = *n;
         key->kind = NODE_KEY_BY;
@@ -328,7 +359,8 @@ static int cut_node(struct cutter *c, const struct node *n)
     switch (n->kind) {
     case NODE_STREAM:
     case NODE_TABLE:
-        cut_source(c, n, &f);
+        if (cut_source(c, n, &f) != 0)
+            return -1;
         break;
     case NODE_FILTER:
     case NODE_MAP:
@@ -342,8 +374,7 @@ static int cut_node(struct cutter *c, const struct node *n)
         cut_stateful(c, n, &f);
         break;
     case NODE_JOIN:
-        if (cut_join(c, n, &f) != 0)
-            return -1;
+        cut_join(c, n, &f);
         break;
     case NODE_TO:
         cut_to(c, n, &f); // f itself goes on unchanged
@@ -395,8 +426,8 @@ static void add_connector_topics(struct cutter *c)
     const struct graph *g = c->plan->graph;
     for (uint32_t i = 0; i < g->connectors_count; i++) {
         const struct connector_spec *s = &g->connectors[i];
-        uint32_t t = topic_use(c, s->topic, s->is_sink ? PLAN_OUTPUT : PLAN_SOURCE, s->partitions,
-                               s->codec);
+        uint32_t t =
+            topic_use(c, s->topic, s->is_sink ? PLAN_OUTPUT : PLAN_SOURCE, s->partitions, s->codec);
         if (s->is_sink)
             c->plan->topics[t].read = true;
         else
@@ -423,76 +454,5 @@ int plan_make(const struct graph *g, struct arena *arena, struct plan **out, str
     if (plan_check(p, err) != 0)
         return -1;
     *out = p;
-    return 0;
-}
-
-// Repartition topics get as many partitions as the widest sub-topology that feeds them.
-static int32_t feeder_partitions(const struct plan *p, const struct plan_input *in)
-{
-    int32_t most = 1;
-    for (uint32_t i = 0; i < in->feeders_count; i++) {
-        const struct plan_sub *s = in->feeders[i];
-        for (uint32_t k = 0; k < s->inputs_count; k++) {
-            if (p->topics[s->inputs[k].topic].partitions > most)
-                most = p->topics[s->inputs[k].topic].partitions;
-        }
-    }
-    return most;
-}
-
-static int check_copartitioned(struct plan *p, struct plan_sub *s, struct err *err)
-{
-    const struct plan_topic *first = &p->topics[s->inputs[0].topic];
-    s->partitions = first->partitions;
-    for (uint32_t k = 1; k < s->inputs_count; k++) {
-        const struct plan_topic *t = &p->topics[s->inputs[k].topic];
-        if (t->partitions != first->partitions)
-            return err_set(err, ERR_INVALID,
-                           "%s: '%s' has %d partitions but '%s' has %d, and they are joined: a key "
-                           "must lie in the same partition of both. Give them the same number "
-                           "(partitions = …) or key_by one side first",
-                           s->inputs[k].node != NULL ? s->inputs[k].node->where : p->graph->app,
-                           first->name, first->partitions, t->name, t->partitions);
-    }
-    return 0;
-}
-
-int plan_partitions_fix(struct plan *p, int32_t (*lookup)(void *arg, const char *topic), void *arg,
-                        struct err *err)
-{
-    for (uint32_t i = 0; i < p->topics_count; i++) {
-        int32_t n = lookup == NULL ? 0 : lookup(arg, p->topics[i].name);
-        if (n > 0)
-            p->topics[i].partitions = n;
-        else if (p->topics[i].partitions == 0 && p->topics[i].role != PLAN_REPARTITION)
-            p->topics[i].partitions = 1;
-    }
-    // Sub-topologies come in declaration order, so feeders are fixed before what they feed; a
-    // repartition beside another input takes that one's number.
-    for (uint32_t i = 0; i < p->subs_count; i++) {
-        struct plan_sub *s = p->subs[i];
-        int32_t beside = 0;
-        for (uint32_t k = 0; k < s->inputs_count; k++) {
-            if (p->topics[s->inputs[k].topic].role != PLAN_REPARTITION)
-                beside = p->topics[s->inputs[k].topic].partitions;
-        }
-        for (uint32_t k = 0; k < s->inputs_count; k++) {
-            struct plan_topic *t = &p->topics[s->inputs[k].topic];
-            if (t->partitions == 0)
-                t->partitions = beside != 0 ? beside : feeder_partitions(p, &s->inputs[k]);
-        }
-        if (check_copartitioned(p, s, err) != 0)
-            return -1;
-    }
-    // An output topic nobody sized gets its writer's number.
-    for (uint32_t i = 0; i < p->subs_count; i++) {
-        for (uint32_t o = 0; o < p->subs[i]->outputs_count; o++) {
-            struct plan_topic *t = &p->topics[p->subs[i]->outputs[o].topic];
-            if (t->role == PLAN_OUTPUT && !t->explicit_partitions &&
-                (lookup == NULL || lookup(arg, t->name) == 0) &&
-                t->partitions < p->subs[i]->partitions && !t->read)
-                t->partitions = p->subs[i]->partitions;
-        }
-    }
     return 0;
 }

@@ -91,12 +91,12 @@ struct plan {
 
 // Cuts the graph. -1: it cannot run (err has file:line).
 int plan_make(const struct graph *, struct arena *, struct plan **out, struct err *);
+// Refuses circles and topics written and read in different formats; plan_make ends with it.
+int plan_check(const struct plan *, struct err *err);
 // Sets partition counts from what exists (`lookup` returns 0 when a topic does not) and from
 // wishes, and checks co-partitioning.
 int plan_partitions_fix(struct plan *, int32_t (*lookup)(void *arg, const char *topic), void *arg,
                         struct err *);
-// Refuses round trips and readers of one topic that disagree; plan_make calls it.
-int plan_check(const struct plan *, struct err *err);
 int plan_topic_find(const struct plan *, const char *name); // index or -1
 const char *plan_store_topic(const struct plan *, const char *store, struct arena *);
 bool plan_node_stateful(const struct node *);

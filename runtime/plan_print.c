@@ -6,16 +6,22 @@
 #include "runtime/plan.h"
 
 static const char *const kinds[] = {
-    [NODE_STREAM] = "stream",     [NODE_TABLE] = "table",         [NODE_FILTER] = "filter",
-    [NODE_MAP] = "map",           [NODE_WITH] = "with",           [NODE_KEY_BY] = "key_by",
-    [NODE_PEEK] = "peek",         [NODE_FEATURES] = "features",   [NODE_AGGREGATE] = "aggregate",
-    [NODE_JOIN] = "join",         [NODE_TO] = "to",
+    [NODE_STREAM] = "stream",
+    [NODE_TABLE] = "table",
+    [NODE_FILTER] = "filter",
+    [NODE_MAP] = "map",
+    [NODE_WITH] = "with",
+    [NODE_KEY_BY] = "key_by",
+    [NODE_PEEK] = "peek",
+    [NODE_FEATURES] = "features",
+    [NODE_AGGREGATE] = "aggregate",
+    [NODE_JOIN] = "join",
+    [NODE_TO] = "to",
 };
 
 static const char *const roles[] = {
-    [PLAN_SOURCE] = "source",           [PLAN_OUTPUT] = "output",
-    [PLAN_REPARTITION] = "repartition", [PLAN_CHANGELOG] = "changelog",
-    [PLAN_TASKS] = "tasks",             [PLAN_DEAD_LETTERS] = "dead letters",
+    [PLAN_SOURCE] = "source",       [PLAN_OUTPUT] = "output", [PLAN_REPARTITION] = "repartition",
+    [PLAN_CHANGELOG] = "changelog", [PLAN_TASKS] = "tasks",   [PLAN_DEAD_LETTERS] = "dead letters",
 };
 
 static void print_step(const struct plan *p, const struct plan_sub *s, const struct plan_step *st,

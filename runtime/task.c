@@ -16,11 +16,14 @@ static void count_drop(struct op_ctx *ctx, const struct op *op, enum drop_reason
                        const struct msg *m)
 {
     struct task *t = ctx->task;
+    if (m->replay)
+        return;
     uint64_t n = atomic_fetch_add_explicit(&t->stats->drops[why], 1, memory_order_relaxed);
     if (n < DROP_SAMPLES)
         logline(LOG_WARN, "drop", "%s at %s (%s): %s/%d offset %" PRId64 ", time %" PRId64,
                 drop_reason_name(why), op == NULL ? "input" : op->name,
-                op == NULL || op->where == NULL ? t->name : op->where, m->topic, m->partition,
+                op == NULL || op->where == NULL ? t->name : op->where,
+                m->topic == NULL ? "a window" : m->topic, m->partition,
                 m->rec == NULL ? -1 : m->rec->offset, m->time);
 }
 
@@ -78,6 +81,7 @@ static int set_aside(struct op_ctx *ctx, const struct op *at, const struct msg *
     if (t->env->plan->graph->on_error == ON_ERROR_STOP) {
         char cause[sizeof(err->text)];
         snprintf(cause, sizeof(cause), "%s", err->text);
+        t->stopping = true;
         return err_set(err, ERR_SCRIPT,
                        "%s: %s/%d offset %" PRId64
                        ": %s. The app stops because it says on_error = \"stop\"; with "
@@ -110,19 +114,20 @@ static int set_aside(struct op_ctx *ctx, const struct op *at, const struct msg *
 
 // --- event time -----------------------------------------------------------------------------------
 
-// Tells one root the watermark. A failed emission is done with: it is set aside and the rest goes on.
-static int tell(struct task *t, struct task_input *in, struct op *root, int64_t w)
+// Tells one tree. What a timer sends on may fail further down like any record; there is no input
+// record to set aside then, only the place and the cause.
+static int tell(struct task *t, const struct task_input *in, struct op *root, int64_t w)
 {
     for (;;) {
         arena_reset(&t->arena);
         t->ctx.failed = NULL;
         if (op_watermark(root, &t->ctx, w) == 0)
             return 0;
-        struct msg m = {.time = w == INT64_MAX ? t->ctx.watermark : w,
+        struct msg m = {.time = t->wm.watermark,
                         .topic = in->topic_name,
                         .partition = in->tp.partition,
-                        .origin = {in->topic_hash, in->tp.partition, -1, 0}};
-        if (set_aside(&t->ctx, t->ctx.failed == NULL ? root : t->ctx.failed, &m) != 0)
+                        .origin = {.offset = -1}};
+        if (t->stopping || set_aside(&t->ctx, t->ctx.failed, &m) != 0)
             return -1;
     }
 }
@@ -394,9 +399,7 @@ int task_try_end(struct task *t, struct err *err)
     t->ctx.err = err;
     t->ending = true;
     t->changed = true;
-    if (tell_all(t, INT64_MAX) != 0)
-        return err_wrap(err, "task %s", t->name);
-    return 1;
+    return tell_all(t, INT64_MAX) != 0 ? err_wrap(err, "task %s", t->name) : 1;
 }
 
 int task_idle_check(struct task *t, int64_t mono_ms, struct err *err)

@@ -113,6 +113,7 @@ struct task {
     bool ending;              // operators were told the end
     bool finished;            // and it is committed
     bool reported;            // counted by the worker
+    bool stopping;            // a record failed and the app says stop
     bool changed;             // something to commit
     uint64_t processed;       // since the last markers
     struct task_stats *stats;

@@ -69,7 +69,7 @@ static int build_step(struct task *t, const struct plan_step *st, size_t cache_b
     } else {
         b.table = st->table == NULL ? NULL : t->ops[st->table->index];
         if (st->node->kind == NODE_TO)
-            b.output_codec = t->sub->outputs[st->output].codec;
+            b.output_codec = st->node->codec; // two streams may write one topic
         rc = op_build(&b, &op, &store, err);
     }
     if (rc != 0)

@@ -15,6 +15,9 @@ enum {
 static void on_assigned(void *arg, const struct log_tp *tps, uint32_t n)
 {
     struct worker *w = arg;
+    w->assigned = true;
+    if (n == 0)
+        return;
     w->wanted = check_alloc(realloc(w->wanted, (w->wanted_count + n) * sizeof(*tps)));
     memcpy(w->wanted + w->wanted_count, tps, n * sizeof(*tps));
     w->wanted_count += n;
@@ -291,14 +294,15 @@ static int work(struct worker *w, int64_t wait_ms, struct err *err)
     if (got < 0 || open_wanted(w, err) != 0)
         return -1;
     if (w->tasks_count == 0) // a poll has handed out what there is for this member
-        return w->task_env.bounded ? 2 : 0;
+        return w->task_env.bounded && w->assigned ? 2 : 0;
     if (commit_begin(&w->commit, err) != 0)
         return -1;
     int done = step_tasks(w, err);
     if (done < 0)
         return -1;
     bool idle = done == 0 && got == 0;
-    if (idle && (w->task_env.bounded ? try_ends(w, err) : check_idle(w, err)) != 0)
+    // Idleness is an input's own affair: another one may keep this worker busy for ever.
+    if (!w->task_env.bounded ? check_idle(w, err) != 0 : idle && try_ends(w, err) != 0)
         return -1;
     if (any_changed(w) && due(w, idle) && worker_commit(w, err) != 0)
         return -1;

@@ -44,6 +44,7 @@ struct worker {
     uint32_t tasks_count;
     struct log_tp *wanted; // assigned by the log, not opened yet
     uint32_t wanted_count;
+    bool assigned; // the log has told which tasks are this worker's
     uint32_t *leads;       // handle of each sub-topology's lead topic
     struct commit commit;
     char tasks_topic[300];

@@ -59,36 +59,22 @@ static void push_rec(struct script *s)
     lua_pushvalue(s->L, script_rec_at(at));
 }
 
-static bool is_plain_record(const struct fn_arg *a)
-{
-    struct err e;
-    return a->kind == FN_MSG && (a->msg->doc == NULL || view_is_record(a->msg->doc, &e));
-}
-
-// In the protected part: pushes what is not a view, which needs memory.
-static void push_any(struct script *s, const struct fn_arg *a)
-{
-    struct err e;
-    struct value v;
-    if (a->kind == FN_VALUE) {
-        push_value(s->L, a->value);
-        return;
-    }
-    if (doc_value(a->msg->doc, &v, &e) != 0)
-        luaL_error(s->L, "%s", e.text);
-    push_value(s->L, &v);
-}
-
-// (function, views or nil in the places of s->args, rec) → the function's result. Views come from
-// outside, since their places on the main stack cannot be named from in here.
+// (function, arguments …) → its result. Arguments that need memory are nil so far.
 static int call_with_values(lua_State *L)
 {
     struct script *s = script_of(L);
+    struct err e;
+    struct value v;
     for (uint32_t i = 0; i < s->args_count; i++) {
-        if (is_plain_record(&s->args[i]))
+        const struct fn_arg *a = &s->args[i];
+        if (!needs_protection(a, &e))
             continue;
-        push_any(s, &s->args[i]);
-        lua_replace(L, (int)i + 2);
+        if (a->kind == FN_VALUE)
+            v = *a->value;
+        else if (doc_value(a->msg->doc, &v, &e) != 0)
+            return luaL_error(L, "%s", e.text);
+        push_value(L, &v);
+        lua_replace(L, 2 + (int)i);
     }
     lua_call(L, lua_gettop(L) - 1, 1);
     return 1;
@@ -114,21 +100,8 @@ static int run(struct script *s, const struct script_function *f, const struct f
         if (args[i].kind == FN_MSG && s->message == NULL)
             s->message = args[i].msg;
     }
-    if (protect) {
-        s->args = args;
-        s->args_count = n;
+    if (protect)
         lua_pushcfunction(L, call_with_values);
-        lua_pushvalue(L, script_function_at(f->index));
-        for (uint32_t i = 0; i < n; i++) {
-            if (is_plain_record(&args[i]))
-                push_record(s, i, args[i].msg);
-            else
-                lua_pushnil(L);
-        }
-        if (s->message != NULL)
-            push_rec(s);
-        return lua_pcall(L, (int)n + 1 + (s->message != NULL), 1, 0);
-    }
     lua_pushvalue(L, script_function_at(f->index));
     for (uint32_t i = 0; i < n; i++) {
         if (args[i].kind == FN_VALUE)
@@ -138,7 +111,9 @@ static int run(struct script *s, const struct script_function *f, const struct f
     }
     if (s->message != NULL)
         push_rec(s);
-    return lua_pcall(L, (int)n + (s->message != NULL), 1, 0);
+    s->args = args;
+    s->args_count = n;
+    return lua_pcall(L, (int)n + (s->message != NULL) + protect, 1, 0);
 }
 
 // The result on top into *out. LUA_OK, or the status of the failure with its error on top.

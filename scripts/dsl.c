@@ -22,8 +22,7 @@ const char *dsl_kind(lua_State *L, int index)
 
 // --- places in the user's script
 
-// The line of the innermost frame of the user's script, as Lua reports it; 0: none.
-static uint32_t user_line(struct script *s)
+uint32_t dsl_user_line(struct script *s)
 {
     lua_Debug ar;
     for (int level = 0; lua_getstack(s->L, level, &ar); level++) {
@@ -62,7 +61,12 @@ static int dsl_line(lua_State *L) // (name) → line, variable or nil
     size_t n;
     const char *text = luaL_checklstring(L, 1, &n);
     name = slice_of(text, n);
-    s->line = user_line(s);
+    if (!s->loading)
+        return dsl_fail(s, dsl_user_line(s),
+                        "'%s' describes the topology, which is complete when the script has "
+                        "loaded; it cannot be called in a function",
+                        text);
+    s->line = dsl_user_line(s);
     struct scan_site *site = scan_call(&s->scan, s->line, name);
     if (site != NULL) {
         s->line = site->line;
@@ -335,8 +339,6 @@ static int object_index(lua_State *L)
     lua_pushvalue(L, 2);
     if (lua_rawget(L, -2) != LUA_TNIL)
         return 1;
-    if (!script_of(L)->loading)
-        return luaL_error(L, "operators are added while the script loads, not in a function");
     lua_getfield(L, -4, "missing");
     lua_pushstring(L, kind);
     lua_pushvalue(L, 2);

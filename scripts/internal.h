@@ -137,6 +137,8 @@ int helpers_pairs(lua_State *);
 
 // dsl.c
 void dsl_open(struct script *); // pushes the module and keeps c in the registry
+// The line of the innermost frame of the user's script, as Lua reports it; 0: none.
+uint32_t dsl_user_line(struct script *);
 int dsl_fail(struct script *, uint32_t line, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void dsl_check_params(struct script *);
 void dsl_finish(struct script *);                        // pushes c.finish()'s result

@@ -104,6 +104,8 @@ static int safe_pcall(lua_State *L)
     return 2;
 }
 
+// The handler is called after the call has ended, not while it fails: Lua runs its own message
+// handlers without hooks, so that one could run for ever.
 static int safe_xpcall(lua_State *L)
 {
     luaL_checktype(L, 2, LUA_TFUNCTION);
@@ -111,24 +113,28 @@ static int safe_xpcall(lua_State *L)
     lua_pushboolean(L, 1);
     lua_pushvalue(L, 1);
     lua_rotate(L, 3, 2); // f, handler, true, f, arguments
-    int status = lua_pcall(L, n - 2, LUA_MULTRET, 2);
+    int status = lua_pcall(L, n - 2, LUA_MULTRET, 0);
     if (status == LUA_OK)
         return lua_gettop(L) - 2;
     if (is_fatal(script_of(L), status))
         return lua_error(L);
+    lua_settop(L, 4); // f, handler, true, error
+    lua_pushvalue(L, 2);
+    lua_insert(L, 4);
+    status = lua_pcall(L, 1, LUA_MULTRET, 0);
+    if (status != LUA_OK && is_fatal(script_of(L), status))
+        return lua_error(L);
     lua_pushboolean(L, 0);
-    lua_insert(L, -2);
-    return 2;
+    lua_replace(L, 3);
+    return lua_gettop(L) - 2;
 }
 
 // --- bounded library functions: upvalue 1 is Lua's own
 
+// Called in place, not through Lua, so that errors name the user's line. They use no upvalues.
 static int call_original(lua_State *L)
 {
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_insert(L, 1);
-    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-    return lua_gettop(L);
+    return lua_tocfunction(L, lua_upvalueindex(1))(L);
 }
 
 // A metatable's __len could promise any number of items, all walked in C.

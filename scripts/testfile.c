@@ -33,7 +33,8 @@ static int raise(lua_State *l, const struct err *err)
     return luaL_error(l, "%s", err->text);
 }
 
-// --- starting the app of a case -------------------------------------------------------------------
+// --- starting the app of a case
+// -------------------------------------------------------------------
 
 static uint32_t read_params(lua_State *l, struct runner *r, struct script_param *params)
 {
@@ -88,7 +89,8 @@ static int test_app(lua_State *l)
     return 0;
 }
 
-// --- what a case can do ---------------------------------------------------------------------------
+// --- what a case can do
+// ---------------------------------------------------------------------------
 
 static void pipe_one(lua_State *l, struct runner *r, const char *topic, int index, int options)
 {
@@ -327,7 +329,11 @@ static int open_module(lua_State *l)
 int testfile_run(const char *path, const char *only, const struct testfile_host *host, FILE *to,
                  struct testfile_result *result, struct err *err)
 {
-    struct runner r = {.host = host, .path = path, .only = only, .to = to, .result = result,
+    struct runner r = {.host = host,
+                       .path = path,
+                       .only = only,
+                       .to = to,
+                       .result = result,
                        .app_options = LUA_NOREF};
     lua_State *l = luaL_newstate();
     CHECK(l != NULL);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Testfile: runs a Lua file of test cases against an engine given by the host (runtime/test_driver).
-// The file is trusted code of the developer's: it gets the standard libraries.
+// Testfile: runs a Lua file of test cases against an engine given by the host
+// (runtime/test_driver). The file is trusted code of the developer's: it gets the standard
+// libraries.
 //
 //   local test = require "weir.test"
 //   test.app("fraud.lua", { partitions = 4, set = { out = "x" } })   -- relative to this file

@@ -32,7 +32,15 @@ static void on_hook(lua_State *L, lua_Debug *ar)
 {
     (void)ar;
     struct script *s = script_of(L);
-    luaL_error(L, "ran longer than %d ms", (int)(s->watch.budget_ns / 1000000));
+    // luaL_error would name the caller of the function at hand.
+    uint32_t line = dsl_user_line(s);
+    if (line != 0)
+        lua_pushfstring(L, "%s:%d: ", s->name, (int)line);
+    else
+        lua_pushliteral(L, "");
+    lua_pushfstring(L, "ran longer than %d ms", (int)(s->watch.budget_ns / 1000000));
+    lua_concat(L, 2);
+    lua_error(L);
 }
 
 static void on_signal(int sig)

@@ -211,9 +211,8 @@ end
 local function join_key(self, what, table, by, node)
   if by ~= nil then
     check_field(what .. ": by", self.schema, by)
-  elseif self.key == nil and self.key_made then
-    by = nil -- key_by(function): the user made the key
-  elseif self.key == nil or (table.key and self.key ~= table.key) then
+  elseif table.key and self.key ~= table.key and not (self.key == nil and self.key_made) then
+    -- (A key made by key_by(function) is the user's word that it fits.)
     fail(what .. ": the stream is " .. (self.key and "keyed by '" .. self.key .. "'" or "not known to be keyed") ..
       ", the table by " .. (table.key and "'" .. table.key .. "'" or "its records' keys") ..
       "; say which field of the stream holds the table's key: by = \"" .. (table.key or "…") .. '"')
@@ -265,7 +264,10 @@ local function connector_codec(spec)
   if spec.partitions == 0 and found then spec.partitions = found.partitions end
   if not spec.is_sink then
     if spec.key_field == nil and found then spec.key_field = found.key_field end
-    if spec.key_field then check_field(spec.what .. ": key", spec.codec.schema, spec.key_field) end
+    local schema = spec.codec.schema
+    if schema and spec.key_field and not schema.index[spec.key_field] then
+      fail(spec.what .. ": key: " .. no_field(schema, spec.key_field), spec.line)
+    end
   end
 end
 

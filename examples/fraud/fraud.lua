@@ -12,6 +12,7 @@
 --   layout         how transactions lie in their topic: "customer" (by key), "round_robin", "blocks"
 --   format         of the training set: "csv" or "avro"
 --   roll_rows      rows in a file of the training set
+--   commit_rows    rows that the source puts into one transaction
 --   alert_amount   an alert above this amount …
 --   alert_risk     … or at a terminal whose share of frauds in 7 days is above this
 
@@ -23,6 +24,7 @@ local partitions   = weir.param("partitions", 1)
 local layout       = weir.param("layout", "customer")
 local format       = weir.param("format", "csv")
 local roll_rows    = weir.param("roll_rows", 100000)
+local commit_rows  = weir.param("commit_rows", 20000)
 local alert_amount = weir.param("alert_amount", 220.0)
 local alert_risk   = weir.param("alert_risk", 0.5)
 
@@ -46,7 +48,7 @@ local Tx = weir.schema {
 
 app:source("card_transactions", {
   to = "transactions", connector = "file", path = transactions, format = "csv",
-  time = "ts", partition_by = partition_by,
+  time = "ts", partition_by = partition_by, commit_rows = commit_rows,
 })
 
 local features = app

@@ -40,6 +40,12 @@ const char *broker_error_name(enum broker_error code)
     return code == BROKER_MESSAGE_TOO_LARGE ? "MESSAGE_TOO_LARGE" : "SOME_ERROR";
 }
 
+void broker_refusal(struct broker *b, char *out, size_t size)
+{
+    (void)b;
+    snprintf(out, size, "no space left (scripted)");
+}
+
 const char *broker_failure(struct broker *b)
 {
     return b->answer == BROKER_STORAGE_ERROR ? "the disk is full" : NULL;

@@ -53,10 +53,11 @@ static void fraud_nodes(struct script_rig *r)
     static const struct {
         enum node_kind kind;
         const char *name, *where;
-    } expected[] = {{NODE_STREAM, "transactions", "app.lua:11"}, {NODE_FILTER, "filter", "app.lua:12"},
-                    {NODE_FEATURES, "customer", "app.lua:13"},   {NODE_FEATURES, "terminal", "app.lua:15"},
-                    {NODE_WITH, "with", "app.lua:17"},           {NODE_TO, "to-tx_features", "app.lua:19"},
-                    {NODE_FILTER, "filter-2", "app.lua:20"},     {NODE_TO, "to-alerts", "app.lua:20"}};
+    } expected[] = {
+        {NODE_STREAM, "transactions", "app.lua:11"}, {NODE_FILTER, "filter", "app.lua:12"},
+        {NODE_FEATURES, "customer", "app.lua:13"},   {NODE_FEATURES, "terminal", "app.lua:15"},
+        {NODE_WITH, "with", "app.lua:17"},           {NODE_TO, "to-tx_features", "app.lua:19"},
+        {NODE_FILTER, "filter-2", "app.lua:20"},     {NODE_TO, "to-alerts", "app.lua:20"}};
     assert_int_equal(script_graph(r->script)->nodes_count, ARRAY_COUNT(expected));
     for (uint32_t i = 0; i < ARRAY_COUNT(expected); i++) {
         assert_int_equal(node_at(r, i)->kind, expected[i].kind);
@@ -117,9 +118,11 @@ static void test_fraud(void **state)
         fields_of(&r, node_at(&r, 5)->codec->schema),
         "tx_id:long ts:timestamp customer_id:long terminal_id:long amount:double fraud:boolean "
         "customer_nb_tx_1d:long customer_nb_tx_7d:long customer_nb_tx_30d:long "
-        "customer_avg_amount_1d:double? customer_avg_amount_7d:double? customer_avg_amount_30d:double? "
+        "customer_avg_amount_1d:double? customer_avg_amount_7d:double? "
+        "customer_avg_amount_30d:double? "
         "terminal_nb_tx_1d:long terminal_nb_tx_7d:long terminal_nb_tx_30d:long "
-        "terminal_risk_1d:double? terminal_risk_7d:double? terminal_risk_30d:double? night:boolean");
+        "terminal_risk_1d:double? terminal_risk_7d:double? terminal_risk_30d:double? "
+        "night:boolean");
     assert_int_equal(g->connectors_count, 1);
     assert_true(g->connectors[0].is_sink);
     assert_ptr_equal(g->connectors[0].codec, node_at(&r, 5)->codec);
