@@ -19,10 +19,29 @@ static const char *writer_of(const struct graph *g, const char *topic)
     return g->app;
 }
 
-static int circle(const struct plan *p, const struct plan_sub *s, const struct plan_input *in,
-                  struct err *err)
+// A topic of the user's on the circle: read by a part that is being visited, written by another.
+static const struct plan_topic *topic_of(const struct plan *p, const enum colour *colours)
 {
-    const struct plan_topic *t = &p->topics[in->topic];
+    for (uint32_t i = 0; i < p->subs_count; i++) {
+        const struct plan_sub *s = p->subs[i];
+        for (uint32_t k = 0; colours[i] == GREY && k < s->inputs_count; k++) {
+            const struct plan_input *in = &s->inputs[k];
+            for (uint32_t f = 0; f < in->feeders_count; f++) {
+                if (p->topics[in->topic].role != PLAN_REPARTITION &&
+                    colours[in->feeders[f]->id] == GREY)
+                    return &p->topics[in->topic];
+            }
+        }
+    }
+    return NULL;
+}
+
+static int circle(const struct plan *p, const struct plan_sub *s, const struct plan_input *in,
+                  const enum colour *colours, struct err *err)
+{
+    const struct plan_topic *t = topic_of(p, colours);
+    if (t == NULL)
+        t = &p->topics[in->topic];
     if (t->role != PLAN_REPARTITION)
         return err_set(
             err, ERR_INVALID,
@@ -50,7 +69,7 @@ static int visit(const struct plan *p, const struct plan_sub *s, enum colour *co
         for (uint32_t f = 0; f < s->inputs[k].feeders_count; f++) {
             const struct plan_sub *from = s->inputs[k].feeders[f];
             if (colours[from->id] == GREY)
-                return circle(p, s, &s->inputs[k], err);
+                return circle(p, s, &s->inputs[k], colours, err);
             if (colours[from->id] == WHITE && visit(p, from, colours, err) != 0)
                 return -1;
         }
@@ -90,59 +109,9 @@ static int check_formats(const struct graph *g, struct err *err)
     return 0;
 }
 
-// --- readers
-// --------------------------------------------------------------------------------------
-
-static bool same_text(const char *a, const char *b)
-{
-    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
-}
-
-// The option in which two readers of one topic differ, or NULL. A task reads a topic once, so its
-// records can have one time, one key, one format.
-static const char *differ_in(const struct node *a, const struct node *b)
-{
-    if (a->codec != NULL && b->codec != NULL && a->codec->id != b->codec->id)
-        return "value";
-    if (!same_text(a->time_field, b->time_field))
-        return "time";
-    if (!same_text(a->key_field, b->key_field))
-        return "key";
-    if (a->key_format != b->key_format)
-        return "key_format";
-    return a->max_out_of_order_ms != b->max_out_of_order_ms ? "max_out_of_order"
-           : a->idle_after_ms != b->idle_after_ms           ? "idle_after"
-           : a->max_future_ms != b->max_future_ms           ? "max_future"
-           : a->max_jump_ms != b->max_jump_ms               ? "max_jump"
-                                                            : NULL;
-}
-
-static int check_readers(const struct graph *g, struct err *err)
-{
-    for (uint32_t i = 0; i < g->nodes_count; i++) {
-        const struct node *a = g->nodes[i];
-        for (uint32_t k = i + 1; k < g->nodes_count; k++) {
-            const struct node *b = g->nodes[k];
-            if (a->kind != b->kind || (a->kind != NODE_STREAM && a->kind != NODE_TABLE) ||
-                strcmp(a->topic, b->topic) != 0)
-                continue;
-            const char *option = differ_in(a, b);
-            if (option != NULL)
-                return err_set(err, ERR_INVALID,
-                               "%s: topic '%s' is read here with another '%s' than at %s; give "
-                               "both the same options, or use one stream for both",
-                               b->where, a->topic, option, a->where);
-        }
-    }
-    return 0;
-}
-
 int plan_check(const struct plan *p, struct err *err)
 {
-    return check_circles(p, err) != 0 || check_formats(p->graph, err) != 0 ||
-                   check_readers(p->graph, err) != 0
-               ? -1
-               : 0;
+    return check_circles(p, err) != 0 || check_formats(p->graph, err) != 0 ? -1 : 0;
 }
 
 // --- partitions
