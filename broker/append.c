@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/append.h"
 
+#include <fcntl.h>
+
 #include "base/failpoint.h"
 #include "base/logline.h"
 #include "broker/disk.h"
@@ -108,6 +110,8 @@ enum broker_error append_write(struct append *a, uint32_t i)
     }
     if (!s->by_reference)
         atomic_store(&seg->dirty, true);
+    else // only a hint: the disk gets to work while the other partitions are being written
+        (void)sync_file_range(seg->fd, seg->size, s->head.size, SYNC_FILE_RANGE_WRITE);
     if (seg->created_ms == 0)
         seg->created_ms = a->now_ms;
     partition_wrote(p, seg, &s->head);

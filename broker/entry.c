@@ -235,6 +235,7 @@ static void get_offset(struct cur *c, struct entry *e)
     e->number = (int32_t)cur_u32(c);
     e->offset = get64(c);
     e->metadata = cur_lslice(c);
+    c->failed |= e->group.p == NULL || e->topic.p == NULL;
 }
 
 static void get_config(struct cur *c, struct broker_topic_config *config)

@@ -46,7 +46,7 @@ void partition_add_segment(struct broker_partition *p, struct segment *s)
         p->segments_size = p->segments_size == 0 ? 8 : 2 * p->segments_size;
         p->segments = check_alloc(realloc(p->segments, p->segments_size * sizeof(p->segments[0])));
     }
-    p->segments[p->segments_count++] = s;
+    p->segments[p->segments_count++] = p->active = s;
 }
 
 void partition_replace(struct broker_partition *p, uint32_t from, uint32_t n, struct segment *with)
@@ -56,7 +56,8 @@ void partition_replace(struct broker_partition *p, uint32_t from, uint32_t n, st
     for (uint32_t i = 0; i < n; i++)
         segment_unref(p->segments[from + i]);
     uint32_t put = with == NULL ? 0 : 1;
-    CHECK(n >= put && from + n <= p->segments_count);
+    // The active segment is the append side's and never goes.
+    CHECK(n >= put && from + n < p->segments_count);
     if (put != 0)
         p->segments[from] = with;
     memmove(&p->segments[from + put], &p->segments[from + n],
@@ -97,7 +98,7 @@ int64_t partition_readable(const struct broker_partition *p, uint32_t i)
 
 struct segment *partition_active(struct broker_partition *p)
 {
-    return p->segments_count == 0 ? NULL : p->segments[p->segments_count - 1];
+    return p->active;
 }
 
 static bool must_roll(const struct broker_partition *p, const struct segment *s, int64_t bytes)

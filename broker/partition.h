@@ -45,7 +45,8 @@ struct broker_partition {
     atomic_bool deleted;
 
     pthread_mutex_t append;
-    int64_t next; // offset of the next batch
+    int64_t next;           // offset of the next batch
+    struct segment *active; // the last of segments, or NULL
     struct sequences sequences;
     struct broker_topic_config config; // the topic's; changed under both locks
 
@@ -84,7 +85,8 @@ void partition_offsets(struct broker_partition *, struct broker_offsets *); // s
 int32_t partition_segment_of(const struct broker_partition *, int64_t offset);
 // Bytes of segment i that readers may see; state lock held.
 int64_t partition_readable(const struct broker_partition *, uint32_t i);
-void partition_add_segment(struct broker_partition *, struct segment *); // moved in
+// Moved in; becomes the active one: both locks held.
+void partition_add_segment(struct broker_partition *, struct segment *);
 // Takes segments [from, from+n) out and puts `with` (may be NULL) there; drops our references.
 void partition_replace(struct broker_partition *, uint32_t from, uint32_t n, struct segment *with);
 // How many segments at the front hold nothing from `start` on; state lock held.

@@ -244,7 +244,8 @@ static int apply_compact(struct broker_partition *p, struct entry *entry, struct
 
 static void apply_trim(struct broker_partition *p, int64_t start)
 {
-    p->start = start;
+    if (start > p->start) // two requests may have been queued out of order
+        p->start = start;
     partition_replace(p, 0, partition_obsolete(p), NULL);
 }
 

@@ -48,13 +48,11 @@ static bool expired(const struct segment *s, int64_t now, const struct broker_to
 static int64_t wanted_start(struct broker_partition *p, int64_t now)
 {
     const struct broker_topic_config c = p->config;
-    if (c.cleanup == BROKER_COMPACT)
-        return p->start;
     pthread_mutex_lock(&p->state);
     int64_t start = p->start, total = 0;
     for (uint32_t i = 0; i < p->segments_count; i++)
         total += p->segments[i]->size;
-    for (uint32_t i = 0; i < p->segments_count; i++) {
+    for (uint32_t i = 0; c.cleanup != BROKER_COMPACT && i < p->segments_count; i++) {
         const struct segment *s = p->segments[i];
         bool active = i + 1 == p->segments_count;
         int64_t next = active ? p->next : p->segments[i + 1]->base;
@@ -93,6 +91,14 @@ static enum broker_error queue_trim(struct broker_partition *p, int64_t start,
     return r;
 }
 
+static int64_t start_of(struct broker_partition *p)
+{
+    pthread_mutex_lock(&p->state);
+    int64_t start = p->start;
+    pthread_mutex_unlock(&p->state);
+    return start;
+}
+
 // Gate held. Waits until it is durable.
 static enum broker_error trim(struct broker_partition *p, int64_t offset, bool by_retention)
 {
@@ -103,7 +109,7 @@ static enum broker_error trim(struct broker_partition *p, int64_t offset, bool b
     pthread_mutex_lock(&p->append);
     if (by_retention)
         offset = wanted_start(p, clk_wall_ms(p->broker->clk));
-    if (offset > p->start && !atomic_load(&p->deleted)) {
+    if (offset > start_of(p) && !atomic_load(&p->deleted)) {
         r = queue_trim(p, offset, &w.done);
         queued = r == BROKER_OK;
     }
@@ -134,9 +140,7 @@ enum broker_error broker_partition_trim(struct broker_partition *p, int64_t offs
         r = BROKER_OFFSET_OUT_OF_RANGE;
     else
         r = trim(p, offset, false);
-    pthread_mutex_lock(&p->state);
-    *start = p->start;
-    pthread_mutex_unlock(&p->state);
+    *start = start_of(p);
     pthread_rwlock_unlock(&p->broker->gate);
     return r;
 }

@@ -39,9 +39,9 @@ static const struct plan_topic *topic_of(const struct plan *p, const enum colour
 static int circle(const struct plan *p, const struct plan_sub *s, const struct plan_input *in,
                   const enum colour *colours, struct err *err)
 {
-    const struct plan_topic *t = topic_of(p, colours);
-    if (t == NULL)
-        t = &p->topics[in->topic];
+    const struct plan_topic *t = &p->topics[in->topic];
+    const struct plan_topic *of_user = t->role == PLAN_REPARTITION ? topic_of(p, colours) : NULL;
+    t = of_user != NULL ? of_user : t;
     if (t->role != PLAN_REPARTITION)
         return err_set(
             err, ERR_INVALID,
