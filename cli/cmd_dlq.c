@@ -24,7 +24,8 @@ struct dlq {
     struct letters letters;
 };
 
-// --- printing -------------------------------------------------------------------------------------
+// --- printing
+// -------------------------------------------------------------------------------------
 
 static void json_field(struct buf *b, const char *name, struct slice s, bool last)
 {
@@ -70,8 +71,8 @@ static int list(struct dlq *d, struct err *err)
 {
     static const char *const titles[] = {">id", "app", "stage", "where", "record", "cause", NULL};
     struct table t;
-    uint32_t from = d->limit >= 0 && d->letters.count > d->limit
-                        ? d->letters.count - (uint32_t)d->limit : 0;
+    uint32_t from =
+        d->limit >= 0 && d->letters.count > d->limit ? d->letters.count - (uint32_t)d->limit : 0;
     (void)err;
     if (d->letters.count == 0 && !d->json) {
         printf("no dead letters\n");
@@ -93,11 +94,23 @@ static int list(struct dlq *d, struct err *err)
     if (!d->json) {
         table_print(&t, stdout);
         if (from != 0)
-            printf("… and %u older ones (--limit)\n", from);
+            printf("… and %u older ones (--limit -1 shows all)\n", from);
         printf("weir dlq show ID tells everything about one; weir dlq replay ID sends it again\n");
     }
     table_release(&t);
     return 0;
+}
+
+// Text as it is, anything else in hexadecimal.
+static void print_bytes(const char *title, struct slice s)
+{
+    bool text = true;
+    for (uint32_t i = 0; i < s.n && text; i++)
+        text = (s.p[i] >= 0x20 && s.p[i] != 0x7f) || s.p[i] == '\n' || s.p[i] == '\t';
+    printf("%s%s", title, s.p == NULL ? "(none)" : text ? "" : "0x");
+    for (uint32_t i = 0; i < s.n; i++)
+        text ? putchar(s.p[i]) : printf("%02x", s.p[i]);
+    putchar('\n');
 }
 
 static void show_one(const struct letter *l)
@@ -109,24 +122,36 @@ static void show_one(const struct letter *l)
         printf("record  %s, partition %d, offset %" PRId64 "\n", l->topic, l->partition,
                l->record_offset);
     else
-        printf("record  on its way to or from %s\n", l->topic);
-    printf("time    %s\nkey     %.*s\nvalue   %.*s\n", text_time(l->time, when), (int)l->key.n,
-           (const char *)l->key.p, (int)l->value.n, (const char *)l->value.p);
+        printf("record  %s, on its way to or from topic %s\n", l->where, l->topic);
+    printf("time    %s\n", text_time(l->time, when));
+    print_bytes("key     ", l->key);
+    print_bytes("value   ", l->value);
 }
 
-// --- choosing by id -------------------------------------------------------------------------------
+// --- choosing by id
+// -------------------------------------------------------------------------------
 
 static const struct letter *find(const struct dlq *d, const char *id, struct err *err)
 {
     char *rest;
     int64_t offset = strtoll(id, &rest, 10);
-    for (uint32_t i = 0; *rest == 0 && i < d->letters.count; i++) {
-        if (d->letters.items[i].offset == offset)
-            return &d->letters.items[i];
+    const struct letter *found = NULL;
+    for (uint32_t i = 0; rest != id && *rest == 0 && i < d->letters.count; i++) {
+        const struct letter *l = &d->letters.items[i];
+        if (l->offset != offset)
+            continue;
+        if (found != NULL) {
+            err_set(err, ERR_INVALID,
+                    "apps '%s' and '%s' both have a dead letter %s; say which with --app",
+                    found->app, l->app, id);
+            return NULL;
+        }
+        found = l;
     }
-    err_set(err, ERR_NOT_FOUND, "there is no dead letter %s; weir dlq list shows their ids%s", id,
-            d->app == NULL ? " (give --app when several apps have some)" : "");
-    return NULL;
+    if (found == NULL)
+        err_set(err, ERR_NOT_FOUND, "there is no dead letter %s; weir dlq list shows their ids",
+                id);
+    return found;
 }
 
 static int replay_one(struct dlq *d, const struct letter *l, struct err *err)
@@ -189,7 +214,8 @@ static int show(struct dlq *d, const struct options_args *args, struct err *err)
     return 0;
 }
 
-// --- the command ----------------------------------------------------------------------------------
+// --- the command
+// ----------------------------------------------------------------------------------
 
 static int act(struct dlq *d, const char *verb, const struct options_args *args, struct err *err)
 {
@@ -239,10 +265,22 @@ int cmd_dlq(int argc, char **argv)
                 near ? near : "", near ? "'?" : "; use list, show or replay");
         return options_fail("dlq", &err, 2);
     }
-    enum options_outcome o = options_parse(&u, known ? argc - 1 : argc, known ? argv + 1 : argv,
-                                           &args, &err);
+    enum options_outcome o =
+        options_parse(&u, known ? argc - 1 : argc, known ? argv + 1 : argv, &args, &err);
     if (o != OPTIONS_RUN)
         return o == OPTIONS_HELP ? 0 : options_fail("dlq", &err, 2);
+    if (!known)
+        verb = "list"; // only options
+    if (strcmp(verb, "list") != 0 && args.count == 0 && !(d.all && strcmp(verb, "replay") == 0)) {
+        err_set(&err, ERR_INVALID, "say which: weir dlq %s ID… (weir dlq list shows the ids)%s",
+                verb, strcmp(verb, "replay") == 0 ? ", or weir dlq replay --all" : "");
+        return options_fail("dlq", &err, 2);
+    }
+    if (strcmp(verb, "list") == 0 && args.count != 0) {
+        err_set(&err, ERR_INVALID, "list takes no '%s'; weir dlq show %s shows one", args.items[0],
+                args.items[0]);
+        return options_fail("dlq", &err, 2);
+    }
     arena_init(&d.arena);
     int rc = act(&d, verb, &args, &err);
     arena_release(&d.arena);

@@ -395,6 +395,15 @@ static int next_file(struct file_source *s, int64_t now, struct err *e)
         s->told_waiting = true;
         return wait_for_more(s, now, e);
     }
+    struct stat st;
+    if (s->pos.path[0] == 0 && stat(s->conf.pattern, &st) == 0)
+        return settings_fail(
+            s->ctx->spec, "path", e,
+            S_ISDIR(st.st_mode)
+                ? "\"%s\" is a directory; name the files in it, such as \"%s/*.csv\""
+                : "\"%s\" is not a file that can be read again after a restart "
+                  "(a pipe, a device?)",
+            s->conf.pattern, s->conf.pattern);
     if (s->pos.path[0] == 0)
         return settings_fail(s->ctx->spec, "path", e, "there is no file \"%s\"", s->conf.pattern);
     return finish(s, e);

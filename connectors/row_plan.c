@@ -104,12 +104,33 @@ static void start_binding(struct row_plan *p, uint32_t columns, uint32_t width)
     p->key_type = FIELD_ANY;
 }
 
+// Control characters, or bytes that no UTF-8 has.
+static bool is_text(struct slice s)
+{
+    for (uint32_t i = 0; i < s.n; i++) {
+        uint8_t b = s.p[i];
+        bool lead = b >= 0xc2 && b <= 0xf4;
+        uint32_t more = !lead ? 0 : b < 0xe0 ? 1 : b < 0xf0 ? 2 : 3;
+        if (b < 0x20 || b == 0x7f || (b >= 0x80 && !lead) || more >= s.n - i)
+            return false;
+        for (; more > 0; more--) {
+            if ((s.p[++i] & 0xc0) != 0x80)
+                return false;
+        }
+    }
+    return true;
+}
+
 static int header_lacks(const struct slice *header, uint32_t n, const char *what, const char *name,
                         struct err *e)
 {
     char all[400];
     size_t used = 0;
     all[0] = 0;
+    if (n != 0 && !is_text(header[0]))
+        return err_set(e, ERR_INVALID,
+                       "the first row is not text, so this is no CSV with a header (is it another "
+                       "format, or compressed by something else than gzip?)");
     for (uint32_t i = 0; i < n && used + 64 < sizeof all; i++)
         used +=
             (size_t)snprintf(all + used, sizeof all - used, "%s%.*s", i == 0 ? "" : ", ",

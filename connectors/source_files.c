@@ -30,7 +30,7 @@ static int list(const char *pattern, glob_t *g, struct err *e)
 
 static bool is_file(const char *path, struct stat *st)
 {
-    return stat(path, st) == 0 && !S_ISDIR(st->st_mode);
+    return stat(path, st) == 0 && S_ISREG(st->st_mode);
 }
 
 static bool was_rotated(const struct file_position *p, const char *path)

@@ -201,8 +201,8 @@ int source_log_commit(struct source_log *s, const struct source_mark *mark, stru
     case LOG_UNKNOWN:
         break;
     }
-    return err_set(e, ERR_UNKNOWN,
-                   "source \"%s\": the outcome of a commit stayed unknown after %d attempts; "
-                   "reopening, the stored position decides",
-                   s->ctx->spec->name, COMMIT_ATTEMPTS);
+    return err_wrap(e,
+                    "source \"%s\": the outcome of a commit stayed unknown after %d attempts (the "
+                    "stored position decides)",
+                    s->ctx->spec->name, COMMIT_ATTEMPTS);
 }

@@ -177,6 +177,9 @@ static int next_csv(struct source_rows *s, struct slice window, bool last, struc
         s->ready = true;
     }
     int rc = csv_next(s->csv, window, last, &cells, &s->reason);
+    if (rc == 0 && window.n > s->o.max_row && !s->ready)
+        return err_set(e, ERR_INVALID, "the header row is longer than max_row_bytes (%u)",
+                       s->o.max_row);
     if (rc == 0 && window.n > s->o.max_row)
         return oversize(s, window, row);
     if (rc == 0)
@@ -187,6 +190,8 @@ static int next_csv(struct source_rows *s, struct slice window, bool last, struc
         cells.end = nl == NULL ? window.p + window.n : nl + 1;
     }
     frame(row, window.p, (uint32_t)(cells.end - window.p));
+    if (rc < 0 && !s->ready)
+        return err_set(e, ERR_INVALID, "the header row: %s", s->reason.text);
     if (rc < 0)
         return bad(s, row);
     if (row->raw.n == 0) {

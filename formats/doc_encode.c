@@ -146,6 +146,11 @@ static int encode_json(struct doc *d, const struct codec *to, struct buf *out, s
         return build_json(d, out, e);
     if (d->patches_count != 0)
         return splice(d, out, e);
+    if (doc_merge(d, e) != 0) // nobody may have looked at it: what is no JSON goes no further
+        return -1;
+    if (to->plan != NULL && d->whole)
+        return err_set(e, ERR_CORRUPT,
+                       "wanted a record with the schema's fields, found another value");
     buf_slice_put(out, d->raw);
     return 0;
 }
@@ -209,7 +214,8 @@ static int encode_planned(struct doc *d, const struct codec *to, struct buf *out
 static int encode(struct doc *d, const struct codec *to, struct buf *out, struct err *e)
 {
     bool resolved = to->plan != NULL && plan_of(to)->resolved;
-    if (d->raw.p != NULL && d->patches_count == 0 && d->codec->id == to->id && !resolved) {
+    if (d->raw.p != NULL && d->patches_count == 0 && d->codec->id == to->id && !resolved &&
+        to->format != FORMAT_JSON) {
         buf_slice_put(out, d->raw);
         return 0;
     }

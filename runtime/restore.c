@@ -97,47 +97,57 @@ static int topic_start(struct task *t, struct log_tp tp, int64_t *start, int64_t
                : 0;
 }
 
-// The newest mark in the log; *found false when there is none. Lives in t->life.
-static int newest_mark(struct task *t, struct mark *out, bool *found, struct buf *bytes,
-                       struct err *err)
+struct known { // a mark as found; lives in t->life
+    struct mark mark;
+    struct slice bytes;
+    bool found;
+};
+
+static int known_mark(struct task *t, struct slice bytes, struct known *out, struct err *err)
+{
+    out->found = true;
+    out->bytes = arena_slice(&t->life, bytes);
+    return mark_decode(out->bytes, &t->life, &out->mark, err);
+}
+
+// The newest mark in the log.
+static int newest_mark(struct task *t, struct known *out, struct err *err)
 {
     struct reader r = {.task = t, .topic = t->env->tasks_name, .each = take_mark};
     int64_t start, end;
-    if (topic_start(t, t->marks, &start, &end, err) != 0 || read_range(&r, start, end, err) != 0) {
-        buf_release(&r.newest);
-        return -1;
-    }
-    *found = r.found;
-    *bytes = r.newest;
-    return r.found ? mark_decode(arena_slice(&t->life, buf_slice(&r.newest)), &t->life, out, err)
-                   : 0;
+    int rc =
+        topic_start(t, t->marks, &start, &end, err) != 0 ? -1 : read_range(&r, start, end, err);
+    if (rc == 0 && r.found)
+        rc = known_mark(t, buf_slice(&r.newest), out, err);
+    buf_release(&r.newest);
+    return rc;
 }
 
-static int stored_mark(struct task *t, struct mark *out, bool *found, struct err *err)
+static int stored_mark(struct task *t, struct known *out, struct err *err)
 {
     struct buf b;
     buf_init(&b);
     int rc = db_get(t->env->db, hash_id(MARK_STORE), t->partition, slice_str(t->name), &b, err);
-    *found = rc == 1;
     if (rc == 1)
-        rc = mark_decode(arena_slice(&t->life, buf_slice(&b)), &t->life, out, err);
+        rc = known_mark(t, buf_slice(&b), out, err);
     buf_release(&b);
     return rc < 0 ? -1 : 0;
 }
 
 // Why the rows in RocksDB cannot be trusted, or NULL.
-static const char *distrust(const struct task *t, const struct mark *db, bool has_db,
-                            const struct mark *log, bool has_log)
+static const char *distrust(const struct task *t, const struct known *db, const struct known *log)
 {
-    if (!has_db)
+    if (!db->found)
         return NULL;
-    if (!has_log)
+    if (!log->found)
         return "the log has no mark of this task (it lost its tail, or is another log)";
-    if (db->epoch > log->epoch)
+    if (db->mark.epoch > log->mark.epoch)
         return "the state is ahead of the log (the log lost its tail, or was restored from an "
                "older copy)";
+    if (db->mark.epoch == log->mark.epoch && !slice_eq(db->bytes, log->bytes))
+        return "the state is that of another log";
     for (uint32_t i = 0; i < t->stores_count; i++) {
-        const struct mark_floor *f = mark_floor_of(db, store_id(t->stores[i].store));
+        const struct mark_floor *f = mark_floor_of(&db->mark, store_id(t->stores[i].store));
         if (f != NULL && memcmp(f->topic_id, t->stores[i].info.id, 16) != 0)
             return "a changelog topic was deleted and created again";
     }
@@ -204,17 +214,18 @@ static int position_input(struct task *t, struct task_input *in, const struct ma
     in->replay_until = 0;
     if (mi != NULL && committed != mi->resume)
         return err_set(err, ERR_INVALID,
-                       "%s: the group's offset of %s/%d is %" PRId64 ", but the state was made up "
-                       "to %" PRId64 ": somebody moved the offset. Set it back, or delete the "
-                       "app's state and internal topics (%s-*) to start over",
-                       t->name, in->topic_name, in->tp.partition, committed, mi->resume,
-                       t->env->plan->graph->app);
+                       "%s: group '%s' stands at offset %" PRId64 " of %s/%d, but the state was "
+                       "made up to %" PRId64 ": somebody moved the offset. Set it back to %" PRId64
+                       " with a Kafka client, or delete the app's state directory and internal "
+                       "topics (%s-*) to start over",
+                       t->name, t->env->plan->graph->app, committed, in->topic_name,
+                       in->tp.partition, mi->resume, mi->resume, t->env->plan->graph->app);
     if (mi != NULL && memcmp(mi->topic_id, in->info.id, 16) != 0)
         return err_set(err, ERR_INVALID,
                        "%s: topic %s was deleted and created again since the last run; its old "
                        "offsets mean nothing now. Delete the app's state and internal topics "
-                       "(%s-*) to start over", t->name, in->topic_name,
-                       t->env->plan->graph->app);
+                       "(%s-*) to start over",
+                       t->name, in->topic_name, t->env->plan->graph->app);
     if (mi != NULL) {
         at = mi->resume;
         in->replay_until = mi->read;
@@ -234,22 +245,21 @@ static int position_input(struct task *t, struct task_input *in, const struct ma
     return log->ops->assign(log, in->tp, at, err);
 }
 
-static int restore_rows(struct task *t, const struct mark *log_mark, bool has_log,
-                        struct slice mark_bytes, struct err *err)
+static int restore_rows(struct task *t, const struct known *log_mark, struct err *err)
 {
-    struct mark db_mark;
-    bool has_db;
-    if (stored_mark(t, &db_mark, &has_db, err) != 0)
+    struct known db_mark = {.found = false};
+    if (stored_mark(t, &db_mark, err) != 0)
         return -1;
-    const char *why = distrust(t, &db_mark, has_db, log_mark, has_log);
+    const char *why = distrust(t, &db_mark, log_mark);
     if (why != NULL && wipe(t, why, err) != 0)
         return -1;
+    const struct mark *from = db_mark.found && why == NULL ? &db_mark.mark : NULL;
     struct db_batch *batch = db_batch_new();
     int rc = 0;
     for (uint32_t i = 0; rc == 0 && i < t->stores_count; i++)
-        rc = restore_store(t, &t->stores[i], has_db && why == NULL ? &db_mark : NULL, batch, err);
-    if (rc == 0 && has_log) {
-        struct state_row row = {hash_id(MARK_STORE), slice_str(t->name), mark_bytes};
+        rc = restore_store(t, &t->stores[i], from, batch, err);
+    if (rc == 0 && log_mark->found) {
+        struct state_row row = {hash_id(MARK_STORE), slice_str(t->name), log_mark->bytes};
         db_batch_row(batch, t->partition, &row);
     }
     if (rc == 0)
@@ -277,24 +287,24 @@ static int position_all(struct task *t, const struct mark *m, const struct log_o
     return 0;
 }
 
-int restore_task(struct task *t, struct err *err)
+static int restore(struct task *t, struct err *err)
 {
     struct log *log = t->env->log;
+    struct known newest = {.found = false};
     struct log_offset *committed =
         arena_alloc(&t->life, sizeof(*committed) * (t->inputs_count + 1));
     for (uint32_t i = 0; i < t->inputs_count; i++)
         committed[i] = (struct log_offset){t->inputs[i].tp, -1};
-    if (log->ops->committed(log, t->env->plan->graph->app, committed, t->inputs_count, err) != 0)
+    if (log->ops->committed(log, t->env->plan->graph->app, committed, t->inputs_count, err) != 0 ||
+        newest_mark(t, &newest, err) != 0 || restore_rows(t, &newest, err) != 0)
         return -1;
-    struct mark m;
-    struct buf bytes;
-    bool found = false;
-    buf_init(&bytes);
-    int rc = newest_mark(t, &m, &found, &bytes, err);
-    if (rc == 0)
-        rc = restore_rows(t, &m, found, buf_slice(&bytes), err);
-    if (rc == 0)
-        rc = position_all(t, found ? &m : NULL, committed, err);
-    buf_release(&bytes);
+    return position_all(t, newest.found ? &newest.mark : NULL, committed, err);
+}
+
+int restore_task(struct task *t, struct err *err)
+{
+    struct arena_mark mark = arena_mark(&t->life); // aborts must not add up
+    int rc = restore(t, err);
+    arena_rewind(&t->life, mark);
     return rc;
 }

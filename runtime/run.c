@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/dirs.h"
 #include "base/logline.h"
 #include "broker/net.h"
 #include "runtime/run_threads.h"
@@ -167,26 +167,13 @@ void run_totals(struct run *r, struct run_totals *t)
 
 // --- starting -------------------------------------------------------------------------------------
 
-static int make_dirs(struct run *r, char *state_dir, size_t size, struct err *err)
-{
-    const char *dir = r->options.data_dir, *app = r->plan->graph->app;
-    const char *const parts[] = {"", "/apps", "/apps/%s", "/apps/%s/0"};
-    for (uint32_t i = 0; i < ARRAY_COUNT(parts); i++) {
-        char tail[512];
-        snprintf(tail, sizeof(tail), parts[i], app);
-        snprintf(state_dir, size, "%s%s", dir, tail);
-        if (mkdir(state_dir, 0755) != 0 && errno != EEXIST)
-            return err_io(err, "cannot make the directory %s", state_dir);
-    }
-    return 0;
-}
-
 static int open_db(struct run *r, struct err *err)
 {
     char dir[4096];
     size_t memory = r->options.memory_bytes == 0 ? MEMORY_BYTES : r->options.memory_bytes;
     struct db_options o = {.block_cache_bytes = memory / 8, .write_buffer_bytes = memory / 4};
-    if (make_dirs(r, dir, sizeof(dir), err) != 0)
+    snprintf(dir, sizeof(dir), "%s/apps/%s/0", r->options.data_dir, r->plan->graph->app);
+    if (dirs_make(dir, err) != 0)
         return -1;
     return db_open(dir, &o, &r->db, err);
 }

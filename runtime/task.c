@@ -173,6 +173,8 @@ static int read_time(struct task_input *in, struct msg *m, struct err *err)
     }
     if (v.type == VALUE_STRING && text_time_ms(v.s, &m->time) == 0)
         return 0;
+    if (v.type == VALUE_NULL && doc_validate(m->doc, err) != 0)
+        return -1; // the value as a whole is no record: say that
     return err_set(err, ERR_CORRUPT,
                    "the time field '%.*s' holds %s; it must be epoch milliseconds or an ISO 8601 "
                    "text", (int)in->time_ref.name.n, (const char *)in->time_ref.name.p,

@@ -10,7 +10,7 @@ enum { STEPS_MAX = 1000000 };
 
 struct out_topic { // how far a test has read a topic
     const char *name;
-    uint32_t next[64];
+    uint32_t *next; // by partition
 };
 
 struct test_driver {
@@ -26,6 +26,7 @@ struct test_driver {
     struct task_stats stats; // summed over all tasks
     int32_t *unfinished;     // tasks, by sub-topology
     struct out_topic *outs;
+    char dead_letters[300]; // topic
     uint32_t outs_count;
     int32_t wanted_partitions;
     bool finished;
@@ -93,8 +94,7 @@ static int make_topics(struct test_driver *d, struct err *err)
     snprintf(name, sizeof(name), "%s-tasks", d->plan->graph->app);
     if (make_topic(d, arena_str(&d->arena, name), 1, true, err) != 0)
         return -1;
-    snprintf(name, sizeof(name), "%s-dead-letters", d->plan->graph->app);
-    return make_topic(d, arena_str(&d->arena, name), 1, false, err);
+    return make_topic(d, d->dead_letters, 1, false, err);
 }
 
 // Every source topic gets the number of partitions the test asks for.
@@ -105,6 +105,16 @@ static int32_t wanted(void *arg, const char *topic)
     return i >= 0 && d->plan->topics[i].role == PLAN_SOURCE ? d->wanted_partitions : 0;
 }
 
+// Source connectors are not started, so nothing waits for their markers: event time moves with the
+// records, as for a topic that a client of its own writes.
+static void leave_out_sources(struct plan *p)
+{
+    for (uint32_t i = 0; i < p->subs_count; i++) {
+        for (uint32_t k = 0; k < p->subs[i]->inputs_count; k++)
+            p->subs[i]->inputs[k].sources_count = 0;
+    }
+}
+
 static int start(struct test_driver *d, const char *path, struct err *err)
 {
     struct db_options o = {.in_memory = true};
@@ -112,6 +122,8 @@ static int start(struct test_driver *d, const char *path, struct err *err)
         plan_make(script_graph(d->script), &d->arena, &d->plan, err) != 0 ||
         plan_partitions_fix(d->plan, wanted, d, err) != 0)
         return -1;
+    leave_out_sources(d->plan);
+    snprintf(d->dead_letters, sizeof(d->dead_letters), "%s-dead-letters", d->plan->graph->app);
     d->unfinished = check_alloc(calloc(d->plan->subs_count + 1, sizeof(*d->unfinished)));
     if (make_topics(d, err) != 0 || db_open("/test", &o, &d->db, err) != 0)
         return -1;
@@ -163,19 +175,23 @@ void test_driver_close(struct test_driver *d)
     arena_release(&d->arena);
     arena_release(&d->take_arena);
     free(d->unfinished);
+    for (uint32_t i = 0; i < d->outs_count; i++)
+        free(d->outs[i].next);
     free(d->outs);
     free(d);
 }
 
+// Steps until there is nothing to do. 2: everything has finished; 0; -1.
 static int settle(struct test_driver *d, struct err *err)
 {
     int rc = 1;
     for (int i = 0; rc == 1 && i < STEPS_MAX; i++)
         rc = worker_step(d->worker, 0, err);
-    return rc < 0 ? -1 : worker_commit(d->worker, err);
+    return rc == 1 ? err_set(err, ERR_LIMIT, "the app does not come to rest") : rc;
 }
 
-// --- piping in ------------------------------------------------------------------------------------
+// --- piping in
+// ------------------------------------------------------------------------------------
 
 static const struct node *reader_of(struct test_driver *d, const char *topic)
 {
@@ -223,14 +239,52 @@ static int record_time(struct test_driver *d, const struct node *n, struct doc *
     return 0;
 }
 
+// A key given as text, in the format that the topic's keys have.
+static int given_key(struct test_driver *d, const struct node *n, struct slice text,
+                     struct buf *key, struct err *err)
+{
+    struct slice name = slice_str("key");
+    struct value v = value_string(text), map = {.type = VALUE_MAP, .count = 1};
+    struct field_ref f = field_ref_of(name, NULL);
+    struct doc doc;
+    if (n->key_format == FORMAT_STRING || n->key_format == FORMAT_BYTES) {
+        buf_slice_put(key, text);
+        return 0;
+    }
+    if (value_from_json(text, &d->take_arena, &v, err) != 0)
+        return err_set(err, ERR_INVALID, "the key of '%s' is a %s, not '%.*s'", n->topic,
+                       format_name(n->key_format), (int)text.n, (const char *)text.p);
+    map.items = &v;
+    map.keys = &name;
+    doc_from_value(&doc, d->doc_ctx, &d->take_arena, &map);
+    return doc_key(&doc, &f, n->key_format, key, err);
+}
+
+static int record_key(struct test_driver *d, const struct node *n, struct doc *doc,
+                      const struct testfile_pipe *p, struct buf *key, struct err *err)
+{
+    if (p->has_key)
+        return given_key(d, n, p->key, key, err);
+    if (doc == NULL)
+        return err_set(err, ERR_INVALID,
+                       "a delete in '%s' needs a key: t:pipe(\"%s\", test.null, { key = … })",
+                       n->topic, n->topic);
+    if (n->key_field == NULL)
+        return 0;
+    struct field_ref f = field_ref_of(slice_str(n->key_field), NULL);
+    return doc_key(doc, &f, n->key_format, key, err);
+}
+
 int test_driver_pipe(struct test_driver *d, const struct testfile_pipe *p, struct err *err)
 {
     const struct node *n = reader_of(d, p->topic);
     if (n == NULL)
         return unknown_topic(d, p->topic, err);
+    if (d->finished)
+        return err_set(err, ERR_INVALID, "'%s': the input has ended with t:finish()", p->topic);
     struct doc doc, *value = p->value->type == VALUE_NULL ? NULL : &doc;
     struct buf bytes, key;
-    struct log_record r = {.key = p->key};
+    struct log_record r = {.key = {NULL, 0}};
     int rc = 0;
     buf_init(&bytes);
     buf_init(&key);
@@ -240,30 +294,33 @@ int test_driver_pipe(struct test_driver *d, const struct testfile_pipe *p, struc
         rc = doc_encode(&doc, n->codec, &bytes, err);
         r.value = buf_slice(&bytes);
     }
-    if (rc == 0 && !p->has_key && n->key_field != NULL && value != NULL) {
-        struct field_ref f = field_ref_of(slice_str(n->key_field), NULL);
-        rc = doc_key(&doc, &f, n->key_format, &key, err);
-        r.key = buf_slice(&key);
-    }
+    if (rc == 0)
+        rc = record_key(d, n, value, p, &key, err);
+    if (p->has_key || key.n != 0)
+        r.key = key.n == 0 ? slice_of("", 0) : buf_slice(&key);
     if (rc == 0)
         rc = record_time(d, n, value, p, &r.time, err);
     int32_t partitions = d->plan->topics[plan_topic_find(d->plan, p->topic)].partitions;
-    int32_t partition = p->partition >= 0  ? p->partition % partitions
+    int32_t partition = p->partition >= 0 ? p->partition % partitions
                         : r.key.p != NULL ? log_partition_of(r.key, partitions)
                                           : 0;
     if (rc == 0)
         memory_produce(d->log, p->topic, partition, &r);
     buf_release(&bytes);
     buf_release(&key);
-    return rc != 0 ? -1 : settle(d, err);
+    return rc != 0 || settle(d, err) < 0 ? -1 : 0;
 }
 
-// --- time -----------------------------------------------------------------------------------------
+// --- time
+// -----------------------------------------------------------------------------------------
 
 int test_driver_advance(struct test_driver *d, int64_t ms, struct err *err)
 {
+    // Twice: what idles from now on has idled for `ms` then.
+    if (settle(d, err) < 0)
+        return -1;
     d->clk.now_ms += ms;
-    return settle(d, err);
+    return settle(d, err) < 0 ? -1 : 0;
 }
 
 int test_driver_finish(struct test_driver *d, struct err *err)
@@ -271,12 +328,16 @@ int test_driver_finish(struct test_driver *d, struct err *err)
     d->finished = true;
     d->env.bounded = true;
     worker_set_bounded(d->worker);
-    return settle(d, err);
+    int rc = settle(d, err);
+    if (rc == 0)
+        return err_set(err, ERR_LIMIT, "the app does not finish");
+    return rc < 0 ? -1 : 0;
 }
 
-// --- reading out ----------------------------------------------------------------------------------
+// --- reading out
+// ----------------------------------------------------------------------------------
 
-static struct out_topic *out_of(struct test_driver *d, const char *topic)
+static struct out_topic *out_of(struct test_driver *d, const char *topic, int32_t partitions)
 {
     for (uint32_t i = 0; i < d->outs_count; i++) {
         if (strcmp(d->outs[i].name, topic) == 0)
@@ -285,12 +346,13 @@ static struct out_topic *out_of(struct test_driver *d, const char *topic)
     d->outs = check_alloc(realloc(d->outs, (d->outs_count + 1) * sizeof(*d->outs)));
     struct out_topic *o = &d->outs[d->outs_count++];
     *o = (struct out_topic){.name = arena_str(&d->arena, topic)};
+    o->next = check_alloc(calloc((size_t)partitions, sizeof(*o->next)));
     return o;
 }
 
 // The unread record with the lowest time over all partitions.
-static const struct rec *next_record(struct test_driver *d, struct out_topic *o,
-                                     int32_t partitions, int32_t *partition)
+static const struct rec *next_record(struct test_driver *d, struct out_topic *o, int32_t partitions,
+                                     int32_t *partition)
 {
     const struct rec *best = NULL;
     for (int32_t p = 0; p < partitions; p++) {
@@ -313,8 +375,7 @@ static int decode(struct test_driver *d, const struct codec *codec, const struct
 {
     struct doc doc;
     if (r->value.p == NULL || codec == NULL) {
-        *out = r->value.p == NULL ? value_null()
-                                  : value_string(arena_slice(arena, r->value));
+        *out = r->value.p == NULL ? value_null() : value_string(arena_slice(arena, r->value));
         return 0;
     }
     doc_open(&doc, d->doc_ctx, arena, codec, r->value);
@@ -325,27 +386,82 @@ static int decode(struct test_driver *d, const struct codec *codec, const struct
     return 0;
 }
 
+static const char *topic_name(void *arg, int i)
+{
+    const struct plan *p = arg;
+    return i < (int)p->topics_count ? p->topics[i].name : NULL;
+}
+
+static int no_such_topic(struct test_driver *d, const char *topic, struct err *err)
+{
+    const char *near = text_nearest(topic, topic_name, d->plan);
+    return err_set(err, ERR_NOT_FOUND, "the script knows no topic '%s'%s%s%s", topic,
+                   near == NULL ? "" : "; did you mean '", near == NULL ? "" : near,
+                   near == NULL ? "" : "'?");
+}
+
+static struct value letter_field(struct slice name, struct slice text, struct arena *arena)
+{
+    struct value v;
+    struct err ignored;
+    bool number = slice_eq_str(name, "partition") || slice_eq_str(name, "offset");
+    return number && value_from_json(text, arena, &v, &ignored) == 0 ? v : value_string(text);
+}
+
+// A dead letter as a map of its headers, without the prefix "weir.", and its value.
+static int letter(const struct rec *r, struct arena *arena, struct value *out)
+{
+    struct cur c = cur_of(r->headers);
+    *out = (struct value){.type = VALUE_MAP};
+    out->items = arena_alloc(arena, (r->header_count + 1u) * sizeof(*out->items));
+    out->keys = arena_alloc(arena, (r->header_count + 1u) * sizeof(*out->keys));
+    for (uint32_t i = 0; i < r->header_count; i++) {
+        uint32_t n = (uint32_t)cur_varint(&c);
+        struct slice name = slice_of(cur_take(&c, n), n);
+        n = (uint32_t)cur_varint(&c);
+        struct slice text = arena_slice(arena, slice_of(cur_take(&c, n), n));
+        if (c.failed || name.n < 5)
+            continue;
+        name = arena_slice(arena, slice_of(name.p + 5, name.n - 5));
+        out->keys[out->count] = name;
+        out->items[out->count++] = letter_field(name, text, arena);
+    }
+    out->keys[out->count] = slice_str("value");
+    out->items[out->count++] =
+        r->value.p == NULL ? value_null() : value_string(arena_slice(arena, r->value));
+    return 0;
+}
+
 int test_driver_take(struct test_driver *d, const char *topic, struct arena *arena,
                      struct testfile_record *out, struct err *err)
 {
-    int i = plan_topic_find(d->plan, topic);
-    char dead[300];
-    snprintf(dead, sizeof(dead), "%s-dead-letters", d->plan->graph->app);
-    if (i < 0 && strcmp(topic, dead) != 0)
-        return err_set(err, ERR_NOT_FOUND, "the script knows no topic '%s'", topic);
-    int32_t partition = 0;
-    const struct rec *r = next_record(d, out_of(d, topic),
-                                      i < 0 ? 1 : d->plan->topics[i].partitions, &partition);
+    bool dead = topic == NULL || strcmp(topic, d->dead_letters) == 0;
+    int i = dead ? -1 : plan_topic_find(d->plan, topic);
+    if (i < 0 && !dead)
+        return no_such_topic(d, topic, err);
+    int32_t partition = 0, partitions = dead ? 1 : d->plan->topics[i].partitions;
+    const struct rec *r = next_record(d, out_of(d, dead ? d->dead_letters : topic, partitions),
+                                      partitions, &partition);
     if (r == NULL)
         return 0;
-    *out = (struct testfile_record){.key = arena_slice(arena, r->key),
-                                    .time = r->time,
-                                    .partition = partition};
-    return decode(d, i < 0 ? NULL : d->plan->topics[i].codec, r, arena, &out->value, err) != 0 ? -1
-                                                                                            : 1;
+    *out = (struct testfile_record){
+        .key = arena_slice(arena, r->key), .time = r->time, .partition = partition};
+    int rc = dead ? letter(r, arena, &out->value)
+                  : decode(d, d->plan->topics[i].codec, r, arena, &out->value, err);
+    return rc != 0 ? -1 : 1;
 }
 
-// --- as a host of test files ----------------------------------------------------------------------
+void test_driver_report(struct test_driver *d, FILE *to)
+{
+    for (int i = 0; i < DROP_REASONS; i++) {
+        uint64_t n = atomic_load(&d->stats.drops[i]);
+        if (n != 0)
+            fprintf(to, "      dropped: %llu %s\n", (unsigned long long)n, drop_reason_name(i));
+    }
+}
+
+// --- as a host of test files
+// ----------------------------------------------------------------------
 
 static int host_start(void *arg, const char *app, const struct script_param *params, uint32_t n,
                       int32_t partitions, struct err *err)
@@ -368,10 +484,15 @@ static int host_finish(void *arg, struct err *err)
     return test_driver_finish(*(struct test_driver **)arg, err);
 }
 
-static int host_take(void *arg, const char *topic, struct arena *arena,
-                     struct testfile_record *out, struct err *err)
+static int host_take(void *arg, const char *topic, struct arena *arena, struct testfile_record *out,
+                     struct err *err)
 {
     return test_driver_take(*(struct test_driver **)arg, topic, arena, out, err);
+}
+
+static void host_report(void *arg, FILE *to)
+{
+    test_driver_report(*(struct test_driver **)arg, to);
 }
 
 static void host_stop(void *arg)
@@ -387,5 +508,6 @@ struct testfile_host test_driver_host(struct test_driver **slot)
                                   .advance = host_advance,
                                   .finish = host_finish,
                                   .take = host_take,
+                                  .report = host_report,
                                   .stop = host_stop};
 }

@@ -290,6 +290,8 @@ static int work(struct worker *w, int64_t wait_ms, struct err *err)
     if (open_wanted(w, err) != 0)
         return -1;
     bool changed = any_changed(w);
+    uint32_t tasks = w->tasks_count;
+    uint64_t ends = w->commit.count + w->commit.aborts;
     int got = take_batches(w, changed ? 0 : wait_ms, err);
     if (got < 0 || open_wanted(w, err) != 0)
         return -1;
@@ -308,7 +310,8 @@ static int work(struct worker *w, int64_t wait_ms, struct err *err)
         return -1;
     if (w->task_env.bounded && w->finished_count == w->tasks_count)
         return 2;
-    return idle ? 0 : 1;
+    // New tasks read from the next step on, rewound ones again, and a commit may feed others.
+    return idle && w->tasks_count == tasks && w->commit.count + w->commit.aborts == ends ? 0 : 1;
 }
 
 int worker_step(struct worker *w, int64_t wait_ms, struct err *err)

@@ -404,8 +404,9 @@ void dsl_open(struct script *s)
     lua_State *L = s->L;
     lua_newtable(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &key_functions);
-    // Text only, and from our own binary.
-    if (luaL_loadbufferx(L, dsl_source, dsl_source_size, "=weir", "t") != LUA_OK)
+    // Byte code, but of our own making; a user's script is loaded as text only.
+    struct slice code = dsl_code();
+    if (luaL_loadbufferx(L, (const char *)code.p, code.n, "=weir", "b") != LUA_OK)
         lua_error(L);
     sandbox_private(L);
     CHECK(lua_setupvalue(L, -2, 1) != NULL);

@@ -87,6 +87,9 @@ static bool in_class(uint8_t c, uint8_t letter)
     case 'x':
         in = isxdigit(c);
         break;
+    case 'z': // old, still there
+        in = c == 0;
+        break;
     default:
         return letter == c;
     }
@@ -216,7 +219,7 @@ static const uint8_t *repeated(struct pattern *m, const uint8_t *s, uint8_t digi
     int i = digit - '1';
     if (i < 0 || i >= m->captures_count || m->captures[i].n == PATTERN_OPEN) {
         m->argument = i + 1;
-        return fail(m, "invalid capture index %%%d in pattern");
+        return fail(m, "invalid capture index %%%d");
     }
     ptrdiff_t n = m->captures[i].n;
     if (n < 0 || m->subject_end - s < n || !step(m, (uint64_t)n + 1) ||

@@ -11,6 +11,7 @@
 //     t:advance "1h"                                                 -- the simulated clock
 //     t:finish()                                                     -- end of input: windows close
 //     t:expect("alerts", { { tx_id = 1 } })                          -- in order; named fields only
+//     t:expect_dead_letters{ { cause = "negative" } }                -- texts by substring
 //   end)
 //
 // Each case gets an engine of its own.
@@ -41,9 +42,11 @@ struct testfile_host {
     int (*pipe)(void *arg, const struct testfile_pipe *, struct err *);
     int (*advance)(void *arg, int64_t ms, struct err *);
     int (*finish)(void *arg, struct err *);
-    // The next record of an output topic: 1, 0: no more, -1.
+    // The next record of an output topic: 1, 0: no more, -1. `topic` NULL: of the dead letters, a
+    // map of their headers (cause, stage, where, class, topic, partition, offset) and value.
     int (*take)(void *arg, const char *topic, struct arena *, struct testfile_record *,
                 struct err *);
+    void (*report)(void *arg, FILE *to); // after a failed case: what else may explain it; or NULL
     void (*stop)(void *arg);
 };
 

@@ -4,6 +4,8 @@
 #include <lauxlib.h>
 #include <stdlib.h>
 
+char testfile_null[1];
+
 const struct value *testfile_field(const struct value *map, struct slice name)
 {
     for (uint32_t i = 0; i < map->count; i++) {
@@ -82,6 +84,12 @@ void testfile_to_value(lua_State *l, int index, struct arena *a, struct value *o
     case LUA_TNIL:
         *out = value_null();
         return;
+    case LUA_TLIGHTUSERDATA:
+        if (lua_touserdata(l, index) == testfile_null) {
+            *out = value_null();
+            return;
+        }
+        // fallthrough
     default:
         luaL_error(l, "a record cannot hold a %s", luaL_typename(l, index));
     }

@@ -8,6 +8,8 @@
 
 #include "formats/value.h"
 
+extern char testfile_null[1]; // its address is test.null: null where Lua's nil would vanish
+
 void testfile_to_value(lua_State *l, int index, struct arena *a, struct value *out);
 void testfile_push_value(lua_State *l, const struct value *v);
 // A map's field, or NULL.
