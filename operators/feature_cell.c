@@ -5,6 +5,7 @@
 #include "operators/feature_cell.h"
 
 enum { PART_EVENTS = 128, DAY_BYTES = 8, PART_BYTES = 4, ROW_VERSION = 1, CACHE_LINE = 64 };
+enum { PREFETCH_BYTES = 512, PREFETCH_EDGES = 8 };
 
 static size_t block_bytes(const struct feature_plan *p)
 {
@@ -133,6 +134,24 @@ static struct feature_mark *mark_of(struct feature_cell *c, int64_t day)
     struct feature_mark *m = &c->marks[c->marks_count++];
     *m = (struct feature_mark){.day = day, .from = UINT32_MAX};
     return m;
+}
+
+void feature_cell_prefetch(const struct feature_cell *c, const struct feature_plan *p)
+{
+    size_t n = block_bytes(p);
+    for (size_t at = 0; at < n && at < PREFETCH_BYTES; at += CACHE_LINE)
+        __builtin_prefetch((const uint8_t *)c + at);
+}
+
+void feature_cell_prefetch_events(const struct feature_cell *c, const struct feature_plan *p)
+{
+    const struct feature_events *ev = &c->events;
+    size_t row = ev->fields + (size_t)1;
+    if (ev->rows == NULL)
+        return;
+    __builtin_prefetch(ev->rows + ev->end * row, 1);
+    for (uint32_t i = 0; i < p->edges_count && i < PREFETCH_EDGES; i++)
+        __builtin_prefetch(ev->rows + c->edges[i] * row);
 }
 
 void feature_cell_add(struct feature_cell *c, const struct feature_plan *p, int64_t t)

@@ -34,6 +34,9 @@ struct feature_cell {
 
 extern const struct cell_ops feature_cell_ops; // ops_arg: the struct feature_plan
 
+// Two steps of bringing a cell into the cache that is to be used soon.
+void feature_cell_prefetch(const struct feature_cell *, const struct feature_plan *);
+void feature_cell_prefetch_events(const struct feature_cell *, const struct feature_plan *);
 // Adds the record at hand (plan->values) at its place and moves everything to time t.
 void feature_cell_add(struct feature_cell *, const struct feature_plan *, int64_t t);
 // Drops the days before `day`.

@@ -3,6 +3,8 @@
 // Hold: see the header.
 #include "operators/hold.h"
 
+#include "base/hash.h"
+
 enum { KEEP_BYTES = 64 << 10 }; // larger buffers are not kept for reuse
 
 void hold_init(struct hold *h)
@@ -83,6 +85,7 @@ static void copy_bytes(struct hold_entry *e, const struct msg *m, struct slice e
     buf_slice_put(b, extra);
     memset(buf_reserve(b, REC_PADDING), 0, REC_PADDING);
     e->key = take(b, 0, key_end, m->key.p == NULL);
+    e->hash = hash_bytes(e->key);
     e->rec.key = same ? e->key : take(b, key_end, source_end, source.p == NULL);
     e->carried = take(b, source_end, carried_end, false);
     e->extra = take(b, carried_end, b->n, extra.p == NULL);
@@ -180,6 +183,30 @@ static void heap_pop(struct hold *h)
     h->heap[i] = slot;
 }
 
+// Who comes after the first of a run: the entry itself, then its bytes, then what the owner wants.
+static void look_ahead(const struct hold *h, struct hold_run *r)
+{
+    enum { LAST = HOLD_NEAR_STEPS * HOLD_NEAR_APART };
+    if (r->count > LAST + 2 * HOLD_NEAR_APART) {
+        const struct hold_entry *e = run_at(r, LAST + 2 * HOLD_NEAR_APART)->entry;
+        __builtin_prefetch(e);
+        __builtin_prefetch((const uint8_t *)e + 64);
+        __builtin_prefetch((const uint8_t *)e + 128);
+    }
+    if (r->count > LAST + HOLD_NEAR_APART) {
+        const struct hold_entry *e = run_at(r, LAST + HOLD_NEAR_APART)->entry;
+        __builtin_prefetch(e->bytes.p);
+        __builtin_prefetch(e->bytes.p + 64);
+        __builtin_prefetch(e->bytes.p + 128);
+        __builtin_prefetch(e->bytes.p + 192);
+    }
+    for (uint32_t i = 0; i < HOLD_NEAR_STEPS; i++) {
+        uint32_t at = LAST - i * HOLD_NEAR_APART;
+        if (at < r->count)
+            h->near.step(h->near.arg, run_at(r, at)->entry, i);
+    }
+}
+
 struct hold_entry *hold_take(struct hold *h, int64_t below)
 {
     struct hold_run *from = NULL;
@@ -199,6 +226,8 @@ struct hold_entry *hold_take(struct hold *h, int64_t below)
         heap_pop(h);
         return e;
     }
+    if (h->near.step != NULL)
+        look_ahead(h, from);
     from->head = (from->head + 1) & (from->size - 1);
     from->count--;
     return e;

@@ -14,6 +14,7 @@
 struct hold_entry {
     int64_t time;
     struct origin origin;
+    uint64_t hash;                    // of the key
     struct slice key, carried, extra; // in `bytes`
     struct rec rec;                   // without headers; key in `bytes`, value unset
     bool has_rec;
@@ -36,7 +37,16 @@ struct hold_run {
     uint32_t head, count, size;
 };
 
+// Called for entries that will be taken soon, each some entries earlier than the step before:
+// HOLD_NEAR_STEPS times per entry of a run, now and then less often.
+enum { HOLD_NEAR_STEPS = 4, HOLD_NEAR_APART = 3 };
+struct hold_near {
+    void (*step)(void *arg, const struct hold_entry *, uint32_t step);
+    void *arg;
+};
+
 struct hold {
+    struct hold_near near; // step == NULL: nobody asks
     struct hold_run runs[HOLD_RUNS];
     struct hold_slot *heap;
     uint32_t heap_count, heap_size;

@@ -20,6 +20,7 @@
 // I2  `released` is never INT64_MAX: the end of a bounded run releases everything and counts as the
 //     time of the last record released, so that a later run can go on.
 // I3  A record that cannot be read changes no state.
+#include "base/hash.h"
 #include "operators/feature_cell.h"
 #include "operators/hold.h"
 #include "operators/opdoc.h"
@@ -48,11 +49,11 @@ static void set_outputs(struct op_features *f, struct op_ctx *ctx, const struct 
 
 // Adds the record to its key, sets its features on m->doc and hands it on. `extra`: its values as
 // they were read at arrival. The cell comes first: loading one uses the plan's values as well.
-static int answer(struct op_features *f, struct op_ctx *ctx, struct msg *m, struct slice extra,
-                  int64_t settled)
+static int answer(struct op_features *f, struct op_ctx *ctx, struct msg *m, uint64_t hash,
+                  struct slice extra, int64_t settled)
 {
     struct cell *cell;
-    if (store_get(f->store, m->key, true, &cell, ctx->err) != 0)
+    if (store_get_hashed(f->store, m->key, hash, true, &cell, ctx->err) != 0)
         return op_fail(&f->op, ctx);
     if (extra.p != NULL)
         CHECK(feature_plan_take(&f->plan, extra) == 0);
@@ -100,6 +101,25 @@ static int event_process(struct op *o, struct op_ctx *ctx, struct msg *m)
     return 0;
 }
 
+// A record will be released soon: its cell, and what of it will be used.
+static void come_near(void *arg, const struct hold_entry *e, uint32_t step)
+{
+    const struct op_features *f = arg;
+    if (step == 0) {
+        store_prefetch_bucket(f->store, e->hash);
+        return;
+    }
+    if (step == 1) {
+        store_prefetch_cell(f->store, e->hash);
+        return;
+    }
+    const struct feature_cell *c = store_peek(f->store, e->key, e->hash);
+    if (c != NULL && step == 2)
+        feature_cell_prefetch(c, &f->plan);
+    else if (c != NULL)
+        feature_cell_prefetch_events(c, &f->plan);
+}
+
 static int release_one(struct op_features *f, struct op_ctx *ctx, struct hold_entry *e)
 {
     struct doc doc;
@@ -113,7 +133,7 @@ static int release_one(struct op_features *f, struct op_ctx *ctx, struct hold_en
                     .input = e->input};
     int rc = doc_open_carried(&doc, ctx->doc_ctx, ctx->arena, &f->codec_set, e->carried, ctx->err);
     e->rec.value = doc.raw;
-    rc = rc == 0 ? answer(f, ctx, &m, e->extra, m.time) : op_fail(&f->op, ctx);
+    rc = rc == 0 ? answer(f, ctx, &m, e->hash, e->extra, m.time) : op_fail(&f->op, ctx);
     if (rc == 0 || ctx->set_aside == NULL)
         return rc;
     return ctx->set_aside(ctx, ctx->failed == NULL ? &f->op : ctx->failed, &m);
@@ -176,7 +196,7 @@ static int arrival_process(struct op *o, struct op_ctx *ctx, struct msg *m)
     struct value lag = lag_of(m->time, ctx->watermark);
     to.doc = opdoc_clone(ctx, m->doc);
     doc_set(to.doc, &f->lag, &lag);
-    return answer(f, ctx, &to, (struct slice){NULL, 0}, f->released);
+    return answer(f, ctx, &to, hash_bytes(to.key), (struct slice){NULL, 0}, f->released);
 }
 
 static int arrival_watermark(struct op *o, struct op_ctx *ctx, int64_t watermark)
@@ -254,6 +274,7 @@ int op_features_new(const struct build_ctx *b, struct op **out, struct store **s
     }
     op_init(&f->op, n->emit == EMIT_ARRIVAL ? &arrival_ops : &event_ops, n, true);
     hold_init(&f->hold);
+    f->hold.near = (struct hold_near){come_near, f};
     f->released = INT64_MIN;
     f->lag = field_ref_of(slice_str("watermark_lag"), NULL);
     uint32_t codecs = graph_codecs(n, NULL, 0);

@@ -207,9 +207,34 @@ static int load(struct store *s, struct slice key, void **state, struct err *e)
     return err_wrap(e, "operator '%s', partition %d: rows of one key", s->name, s->partition);
 }
 
+void store_prefetch_bucket(const struct store *s, uint64_t hash)
+{
+    __builtin_prefetch(&s->cells.buckets[hash & s->cells.mask]);
+}
+
+void store_prefetch_cell(const struct store *s, uint64_t hash)
+{
+    const struct cell *c = s->cells.buckets[hash & s->cells.mask];
+    if (c == NULL)
+        return;
+    __builtin_prefetch(c);
+    __builtin_prefetch((const uint8_t *)c + sizeof *c);
+}
+
+const void *store_peek(const struct store *s, struct slice key, uint64_t hash)
+{
+    const struct cell *c = cells_find(&s->cells, key, hash);
+    return c == NULL ? NULL : c->state;
+}
+
 int store_get(struct store *s, struct slice key, bool create, struct cell **out, struct err *e)
 {
-    uint64_t hash = hash_bytes(key);
+    return store_get_hashed(s, key, hash_bytes(key), create, out, e);
+}
+
+int store_get_hashed(struct store *s, struct slice key, uint64_t hash, bool create,
+                     struct cell **out, struct err *e)
+{
     struct cell *c = cells_find(&s->cells, key, hash);
     if (c != NULL) {
         c->referenced = true;

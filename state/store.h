@@ -94,6 +94,15 @@ uint32_t store_id(const struct store *); // hash_id(name)
 // *out is NULL. -1: rows cannot be decoded. Valid until the next store call that may evict
 // (store_get) unless dirty.
 int store_get(struct store *, struct slice key, bool create, struct cell **out, struct err *);
+// For callers that know what they will ask for: each brings one more step of the way to the key's
+// cell into the cache, some requests apart, and changes nothing. `hash` is hash_bytes(key);
+// store_peek returns the state if the cell is there, good until the next call of the store.
+void store_prefetch_bucket(const struct store *, uint64_t hash);
+void store_prefetch_cell(const struct store *, uint64_t hash);
+const void *store_peek(const struct store *, struct slice key, uint64_t hash);
+// store_get with the hash at hand.
+int store_get_hashed(struct store *, struct slice key, uint64_t hash, bool create,
+                     struct cell **out, struct err *e);
 // The cell's state is about to change.
 void store_dirty(struct store *, struct cell *);
 // Dirty cells alone fill the budget: commit soon.
