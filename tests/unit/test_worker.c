@@ -621,6 +621,40 @@ static void test_stop_behind_a_window(void **state)
     wrig_close(&r);
 }
 
+static struct {
+    struct log_ops ops;
+    int (*append)(struct log *, struct log_tp, const struct log_record *, struct err *);
+    uint32_t refused; // topic
+} broken;
+
+static int refuse(struct log *log, struct log_tp tp, const struct log_record *r, struct err *err)
+{
+    return tp.topic == broken.refused ? err_set(err, ERR_LIMIT, "the record is too large")
+                                      : broken.append(log, tp, r, err);
+}
+
+// A row that the log never takes: the worker does not try for ever.
+static void test_flush_fails_for_good(void **state)
+{
+    struct wrig r;
+    (void)state;
+    wrig_open(&r, counts, 1);
+    feed_some(&r, 0, 1);
+    assert_int_equal(wrig_run(&r), 0);
+    broken.ops = *r.worker->log->ops;
+    broken.append = broken.ops.append;
+    broken.ops.append = refuse;
+    broken.refused = r.worker->tasks[0]->stores[0].changelog.topic;
+    r.worker->log->ops = &broken.ops;
+    feed_some(&r, 1, 2);
+    wrig_fails(&r, ERR_LIMIT,
+               "gave up after 10 attempts to commit: task in/0: changelog of n: the record is too "
+               "large");
+    assert_int_equal(wrig_run(&r), 0); // with a log that takes it
+    counted_to(&r, 2);
+    wrig_close(&r);
+}
+
 // --- the end ------------------------------------------------------------------------------------
 
 static void test_bounded(void **state)
@@ -684,6 +718,7 @@ int main(void)
         W(test_stop),
         W(test_failure_behind_a_window),
         W(test_stop_behind_a_window),
+        W(test_flush_fails_for_good),
         W(test_bounded),
         W(test_no_tasks),
     };
