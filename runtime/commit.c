@@ -122,7 +122,6 @@ int commit_run(struct commit *c, struct task **tasks, uint32_t n, struct err *er
     case LOG_UNKNOWN:
         break;
     }
-    return err_set(err, ERR_UNKNOWN,
-                   "the outcome of a commit stays unknown; starting over from "
-                   "what the log says");
+    err->code = ERR_UNKNOWN; // whatever the log made of it: reopen
+    return err_wrap(err, "the outcome of a commit stays unknown (what the log holds decides)");
 }

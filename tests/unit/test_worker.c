@@ -139,7 +139,8 @@ static void test_unknown_for_good(void **state)
         feed_some(&r, 2, 5);
         FAULTS(&r, f, f, f, f, f);
         wrig_fails(&r, ERR_UNKNOWN,
-                   "the outcome of a commit stays unknown; starting over from what the log says");
+                   "the outcome of a commit stays unknown (what the log holds decides): the outcome of the "
+                   "commit is unknown (injected fault)");
         assert_int_equal(wrig_count(&r, "out"), applied ? 5 : 2);
         feed_some(&r, 5, 6);
         assert_int_equal(wrig_run(&r), 0);
