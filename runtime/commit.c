@@ -4,7 +4,7 @@
 #include "base/failpoint.h"
 #include "base/logline.h"
 
-enum { UNKNOWN_TRIES = 5 };
+enum { UNKNOWN_TRIES = 5, FLUSH_TRIES = 10 };
 
 void commit_init(struct commit *c, struct log *log, struct db *db, const char *group)
 {
@@ -101,9 +101,12 @@ int commit_run(struct commit *c, struct task **tasks, uint32_t n, struct err *er
         return -1;
     int offsets = flush_all(c, tasks, n, err);
     if (offsets < 0) {
+        if (++c->flush_failures == FLUSH_TRIES)
+            return err_wrap(err, "gave up after %d attempts to commit", FLUSH_TRIES);
         logline(LOG_WARN, "commit", "aborted: %s", err->text);
         return commit_abort(c, tasks, n, err);
     }
+    c->flush_failures = 0;
     FAILPOINT_STOP("commit.flushed", err);
     switch (send(c, (uint32_t)offsets, err)) {
     case LOG_COMMITTED:
@@ -119,5 +122,6 @@ int commit_run(struct commit *c, struct task **tasks, uint32_t n, struct err *er
     case LOG_UNKNOWN:
         break;
     }
+    err->code = ERR_UNKNOWN; // whatever the log made of it: reopen
     return err_wrap(err, "the outcome of a commit stays unknown (what the log holds decides)");
 }

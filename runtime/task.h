@@ -132,10 +132,10 @@ int task_step(struct task *t, uint32_t max, struct err *err);
 int task_try_end(struct task *t, struct err *err);
 bool task_pressure(const struct task *t); // a cache wants an early commit
 bool task_drained(const struct task *t);
-// Live runs: inputs at their end for idle_after are not waited for. Call now and then.
 // Markers between the records of a transaction, so that readers need not hold all of it until its end.
 int task_mark_progress(struct task *t, struct err *err);
 uint8_t task_marker_flags(const struct task *t); // what its next markers say
+// Live runs: inputs at their end for idle_after are not waited for. Call with each step.
 int task_idle_check(struct task *t, int64_t mono_ms, struct err *err);
 
 // Commit: rows to the changelogs and into `batch`, markers, the mark. `offsets` gets one entry per

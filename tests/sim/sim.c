@@ -280,15 +280,20 @@ static int open_world(struct sim *s, struct err *err)
 // --- crashing
 // -------------------------------------------------------------------------------------
 
-// The process dies: nothing that was not committed or flushed survives.
-static int crash(struct sim *s, struct err *err)
+static void close_workers(struct sim *s)
 {
-    s->crashes++;
     for (uint32_t i = 0; i < s->workers_count; i++) {
         if (s->workers[i] != NULL)
             worker_close(s->workers[i]);
         s->workers[i] = NULL;
     }
+}
+
+// The process dies: nothing that was not committed or flushed survives.
+static int crash(struct sim *s, struct err *err)
+{
+    s->crashes++;
+    close_workers(s);
     all_unfinished(s);
     if (prng_below(&s->random, 10) == 0) { // the state directory is lost, too
         db_close(s->db);
@@ -387,12 +392,19 @@ static int live(struct sim *s, struct err *err)
                    s->fed, s->events_count);
 }
 
+// Now and then the app is run once more over the same input: nothing may come out again.
+static int run_again(struct sim *s, struct err *err)
+{
+    if (prng_below(&s->random, 3) != 0)
+        return 0;
+    close_workers(s);
+    all_unfinished(s);
+    return live(s, err);
+}
+
 static void close_world(struct sim *s)
 {
-    for (uint32_t i = 0; i < s->workers_count; i++) {
-        if (s->workers[i] != NULL)
-            worker_close(s->workers[i]);
-    }
+    close_workers(s);
     if (s->feeder != NULL)
         s->feeder->ops->close(s->feeder);
     if (s->db != NULL)
@@ -427,7 +439,8 @@ int sim_run(uint64_t seed, bool verbose, struct sim *totals, struct err *err)
     failpoint_armed = true;
     if (!verbose)
         logline_level = LOG_ERROR;
-    int rc = open_world(s, err) != 0 || live(s, err) != 0 || s->scenario->judge(s, err) != 0;
+    int rc = open_world(s, err) != 0 || live(s, err) != 0 || run_again(s, err) != 0 ||
+             s->scenario->judge(s, err) != 0;
     if (rc != 0) {
         err_wrap(err, "seed %" PRIu64 " (%s, %d partitions, %u workers, %u crashes, %u faults)",
                  seed, s->scenario->name, s->partitions, s->workers_count, s->crashes, s->faults);
