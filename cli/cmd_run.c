@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/logline.h"
 #include "base/text.h"
 #include "cli/cmd.h"
 #include "cli/params.h"
@@ -155,6 +156,8 @@ static int run_app(const char *command, const char *path, struct settings *s)
                             .commit_ms = s->commit_ms,
                             .memory_bytes = (size_t)s->memory,
                             .durability = s->durability == 1 ? BROKER_OS : BROKER_FSYNC};
+    if (s->quiet)
+        logline_level = LOG_WARN;
     catch_signals();
     if (run_start(&o, &r, &err) != 0)
         return options_fail(command, &err, err.code == ERR_INVALID ? 2 : 1);

@@ -45,9 +45,6 @@ function(weir_module NAME)
 endfunction()
 
 function(weir_test NAME)
-  if(TARGET ${NAME})
-    return()
-  endif()
   cmake_parse_arguments(T "" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
   add_executable(${NAME} ${T_SOURCES})
   target_link_libraries(${NAME} PRIVATE ${T_DEPS} cmocka)
@@ -60,7 +57,7 @@ endfunction()
 
 # weir_fuzzer(NAME SOURCES … DEPS …): a libFuzzer target with a short bounded run under ctest.
 function(weir_fuzzer NAME)
-  if(NOT WEIR_FUZZ OR TARGET ${NAME})
+  if(NOT WEIR_FUZZ)
     return()
   endif()
   cmake_parse_arguments(F "" "" "SOURCES;DEPS" ${ARGN})
