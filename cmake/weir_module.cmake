@@ -55,6 +55,8 @@ function(weir_test NAME)
   set_tests_properties(${NAME} PROPERTIES LABELS "unit;${T_LABELS}" TIMEOUT ${T_TIMEOUT})
 endfunction()
 
+# `fuzzers` builds them all.
+add_custom_target(fuzzers)
 # weir_fuzzer(NAME SOURCES … DEPS …): a libFuzzer target with a short bounded run under ctest.
 function(weir_fuzzer NAME)
   if(NOT WEIR_FUZZ)
@@ -64,6 +66,7 @@ function(weir_fuzzer NAME)
   add_executable(${NAME} ${F_SOURCES})
   target_link_libraries(${NAME} PRIVATE ${F_DEPS})
   target_link_options(${NAME} PRIVATE -fsanitize=fuzzer)
+  add_dependencies(fuzzers ${NAME})
   add_test(NAME ${NAME} COMMAND ${NAME} -max_total_time=8 -rss_limit_mb=1024 -timeout=5)
   set_tests_properties(${NAME} PROPERTIES LABELS "fuzz" TIMEOUT 120)
 endfunction()
