@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Feature_cell: see the header. The order of a step: insert, move edges, move slots; a day is
+// Feature_cell: see the header. The order of a step: insert, move edges, move slots; a span is
 // dropped after that, so that slots have let go of its events in the ordinary way.
 #include "operators/feature_cell.h"
 
-enum { PART_EVENTS = 128, DAY_BYTES = 8, PART_BYTES = 4, ROW_VERSION = 1, CACHE_LINE = 64 };
+enum { PART_EVENTS = 128, SPAN_BYTES = 8, PART_BYTES = 4, ROW_VERSION = 2, CACHE_LINE = 64 };
 enum { PREFETCH_BYTES = 512, PREFETCH_EDGES = 8 };
 
 static size_t block_bytes(const struct feature_plan *p)
@@ -119,10 +119,10 @@ static void make_way(struct feature_cell *c, const struct feature_plan *p, uint3
 
 // --- what is to be written
 
-static struct feature_mark *mark_of(struct feature_cell *c, int64_t day)
+static struct feature_mark *mark_of(struct feature_cell *c, int64_t span)
 {
     for (uint32_t i = c->marks_count; i > 0; i--)
-        if (c->marks[i - 1].day == day)
+        if (c->marks[i - 1].span == span)
             return &c->marks[i - 1];
     if (c->marks_count == c->marks_size) {
         bool first = c->marks == c->first_marks;
@@ -132,7 +132,7 @@ static struct feature_mark *mark_of(struct feature_cell *c, int64_t day)
             memcpy(c->marks, c->first_marks, sizeof(c->first_marks));
     }
     struct feature_mark *m = &c->marks[c->marks_count++];
-    *m = (struct feature_mark){.day = day, .from = UINT32_MAX};
+    *m = (struct feature_mark){.span = span, .from = UINT32_MAX};
     return m;
 }
 
@@ -162,34 +162,34 @@ void feature_cell_add(struct feature_cell *c, const struct feature_plan *p, int6
         shift(c, p, down);
     if (at + 1 != c->events.end)
         make_way(c, p, at);
-    struct feature_mark *m = mark_of(c, feature_day(t));
-    CHECK(m->parts == 0); // nobody adds to a day that is out of reach
+    struct feature_mark *m = mark_of(c, feature_span(t));
+    CHECK(m->parts == 0); // nobody adds to a span that is out of reach
     m->from = at < m->from ? at : m->from;
     move_to(c, p, t);
 }
 
-static int64_t day_start(int64_t day)
+static int64_t span_start(int64_t span)
 {
     int64_t ms;
-    if (__builtin_mul_overflow(day, (int64_t)FEATURE_DAY_MS, &ms))
-        return day < 0 ? INT64_MIN : INT64_MAX;
+    if (__builtin_mul_overflow(span, (int64_t)FEATURE_SPAN_MS, &ms))
+        return span < 0 ? INT64_MIN : INT64_MAX;
     return ms;
 }
 
-// The first event of the day or a later one.
-static uint32_t day_begin(const struct feature_events *ev, int64_t day)
+// The first event of the span or a later one.
+static uint32_t span_begin(const struct feature_events *ev, int64_t span)
 {
-    int64_t start = day_start(day);
+    int64_t start = span_start(span);
     return start == INT64_MIN ? ev->first : feature_events_after(ev, start - 1);
 }
 
-void feature_cell_prune(struct feature_cell *c, const struct feature_plan *p, int64_t day)
+void feature_cell_prune(struct feature_cell *c, const struct feature_plan *p, int64_t span)
 {
     struct feature_events *ev = &c->events;
-    while (ev->first != ev->end && feature_day(feature_time_at(ev, ev->first)) < day) {
-        int64_t gone = feature_day(feature_time_at(ev, ev->first));
+    while (ev->first != ev->end && feature_span(feature_time_at(ev, ev->first)) < span) {
+        int64_t gone = feature_span(feature_time_at(ev, ev->first));
         uint32_t end = ev->first + 1;
-        while (end != ev->end && feature_time_at(ev, end) < day_start(gone + 1))
+        while (end != ev->end && feature_time_at(ev, end) < span_start(gone + 1))
             end++;
         struct feature_mark *m = mark_of(c, gone);
         m->parts = (end - ev->first + PART_EVENTS - 1) / PART_EVENTS;
@@ -212,20 +212,20 @@ struct value feature_cell_value(const struct feature_cell *c, const struct featu
 
 // --- rows
 
-static uint32_t put_sub_key(uint8_t out[DAY_BYTES + PART_BYTES], int64_t day, uint32_t part)
+static uint32_t put_sub_key(uint8_t out[SPAN_BYTES + PART_BYTES], int64_t span, uint32_t part)
 {
-    bytes_put64(out, bytes_ordered_i64(day));
+    bytes_put64(out, bytes_ordered_i64(span));
     if (part == 0)
-        return DAY_BYTES;
-    bytes_put32(out + DAY_BYTES, part);
-    return DAY_BYTES + PART_BYTES;
+        return SPAN_BYTES;
+    bytes_put32(out + SPAN_BYTES, part);
+    return SPAN_BYTES + PART_BYTES;
 }
 
-static void put_events(const struct feature_cell *c, struct feature_plan *p, int64_t day,
+static void put_events(const struct feature_cell *c, struct feature_plan *p, int64_t span,
                        struct feature_range r)
 {
     struct buf *b = &p->scratch;
-    int64_t last = day_start(day);
+    int64_t last = span_start(span);
     buf_clear(b);
     buf_uvarint(b, p->fields_count);
     for (uint32_t f = 0; f < p->fields_count; f++)
@@ -242,21 +242,21 @@ static void put_events(const struct feature_cell *c, struct feature_plan *p, int
 
 typedef void (*row_fn)(void *row_arg, struct slice sub_key, struct slice value);
 
-static void encode_day(struct feature_cell *c, struct feature_plan *p, const struct feature_mark *m,
-                       row_fn row, void *row_arg)
+static void encode_span(struct feature_cell *c, struct feature_plan *p,
+                        const struct feature_mark *m, row_fn row, void *row_arg)
 {
-    uint8_t sub[DAY_BYTES + PART_BYTES];
+    uint8_t sub[SPAN_BYTES + PART_BYTES];
     const struct feature_events *ev = &c->events;
-    uint32_t begin = day_begin(ev, m->day), end = ev->end;
-    if (feature_day(feature_time_at(ev, end - 1)) != m->day)
-        end = day_begin(ev, m->day + 1);
+    uint32_t begin = span_begin(ev, m->span), end = ev->end;
+    if (feature_span(feature_time_at(ev, end - 1)) != m->span)
+        end = span_begin(ev, m->span + 1);
     for (uint32_t part = (m->from - begin) / PART_EVENTS;; part++) {
         uint32_t lo = begin + part * PART_EVENTS;
         if (lo >= end)
             return;
         uint32_t hi = end - lo > PART_EVENTS ? lo + PART_EVENTS : end;
-        put_events(c, p, m->day, (struct feature_range){lo, hi});
-        row(row_arg, slice_of(sub, put_sub_key(sub, m->day, part)), buf_slice(&p->scratch));
+        put_events(c, p, m->span, (struct feature_range){lo, hi});
+        row(row_arg, slice_of(sub, put_sub_key(sub, m->span, part)), buf_slice(&p->scratch));
     }
 }
 
@@ -266,10 +266,10 @@ static void cell_encode(void *arg, void *state, row_fn row, void *row_arg)
     for (uint32_t i = 0; i < c->marks_count; i++) {
         const struct feature_mark *m = &c->marks[i];
         if (m->parts == 0)
-            encode_day(c, arg, m, row, row_arg);
+            encode_span(c, arg, m, row, row_arg);
         for (uint32_t part = 0; part < m->parts; part++) {
-            uint8_t sub[DAY_BYTES + PART_BYTES];
-            row(row_arg, slice_of(sub, put_sub_key(sub, m->day, part)), (struct slice){NULL, 0});
+            uint8_t sub[SPAN_BYTES + PART_BYTES];
+            row(row_arg, slice_of(sub, put_sub_key(sub, m->span, part)), (struct slice){NULL, 0});
         }
     }
     c->marks_count = 0;
@@ -306,7 +306,7 @@ static int64_t take_event(struct feature_cell *cell, struct feature_plan *p, str
         if (stored->index[i] != UINT32_MAX)
             p->values[stored->index[i]] = v;
     }
-    c->failed |= time < last || feature_day(time) != feature_day(last);
+    c->failed |= time < last || feature_span(time) != feature_span(last);
     if (!c->failed)
         feature_events_insert(&cell->events, time, p->values, &down);
     return time;
@@ -318,13 +318,13 @@ static int cell_load(void *arg, void *state, struct slice sub, struct slice valu
     struct feature_cell *cell = state;
     struct stored_fields stored;
     struct cur c = cur_of(value), s = cur_of(sub);
-    int64_t day = bytes_from_ordered_i64(cur_u64(&s)), last = day_start(day);
-    s.failed |= feature_day(last) != day;
+    int64_t span = bytes_from_ordered_i64(cur_u64(&s)), last = span_start(span);
+    s.failed |= feature_span(last) != span;
     const struct feature_events *ev = &cell->events;
-    bool first = ev->first == ev->end || feature_day(feature_time_at(ev, ev->end - 1)) < day;
-    if (!first) // a further part of the same day
+    bool first = ev->first == ev->end || feature_span(feature_time_at(ev, ev->end - 1)) < span;
+    if (!first) // a further part of the same span
         c.failed =
-            feature_day(feature_time_at(ev, ev->end - 1)) != day || cur_left(&s) != PART_BYTES;
+            feature_span(feature_time_at(ev, ev->end - 1)) != span || cur_left(&s) != PART_BYTES;
     take_fields(p, &c, &stored);
     while (!c.failed && cur_left(&c) != 0)
         last = take_event(cell, p, &c, &stored, last);
@@ -332,7 +332,7 @@ static int cell_load(void *arg, void *state, struct slice sub, struct slice valu
     if (!c.failed && !s.failed)
         return 0;
     return err_set(e, ERR_CORRUPT,
-                   "features '%s': the stored events of one day of %u bytes are damaged near byte "
+                   "features '%s': the stored events of one span of %u bytes are damaged near byte "
                    "%zu; remove the state directory and start again: state is rebuilt from "
                    "changelogs",
                    p->name, value.n, (size_t)(c.p - value.p));
@@ -341,7 +341,7 @@ static int cell_load(void *arg, void *state, struct slice sub, struct slice valu
 static bool cell_expired(void *arg, struct slice sub, struct slice value, int64_t watermark)
 {
     (void)value;
-    if (sub.n < DAY_BYTES || watermark == INT64_MAX) // the end of a bounded run is not a time
+    if (sub.n < SPAN_BYTES || watermark == INT64_MAX) // the end of a bounded run is not a time
         return false;
     return bytes_from_ordered_i64(bytes_get64(sub.p)) < feature_plan_horizon(arg, watermark);
 }

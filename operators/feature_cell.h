@@ -4,20 +4,21 @@
 // aggregates, and which rows are out of date. Only events are stored; everything else is rebuilt
 // from them when a cell is loaded.
 //
-// Rows: the events of a day (UTC) in parts of 128, so that a busy day is not written again and
-// again. Sub-key: the day as 8 ordered bytes, from the second part on followed by the part's number
-// in 4. Value: the stored fields' ids, then per event the time since the one before (the first:
-// since midnight) and the values. Fields are found by id: one that was not stored counts as null.
+// Rows: the events of a span (four days, counted from the epoch) in parts of 128, so that a busy
+// span is not written again and again. Sub-key: the span's number as 8 ordered bytes, from the
+// second part on followed by the part's number in 4. Value: the stored fields' ids, then per event
+// the time since the one before (the first: since the span's start) and the values. Fields are found
+// by id: one that was not stored counts as null.
 //
-// A day that no record to come can reach is dropped with its rows.
+// A span that no record to come can reach is dropped with its rows.
 #pragma once
 
 #include "operators/feature_slots.h"
 
-struct feature_mark { // rows of a day to write at the next flush
-    int64_t day;
+struct feature_mark { // rows of a span to write at the next flush
+    int64_t span;
     uint32_t from;  // index of the first event that changed
-    uint32_t parts; // > 0: the day is gone, so many rows are to be deleted
+    uint32_t parts; // > 0: the span is gone, so many rows are to be deleted
 };
 
 // One allocation: the struct, the slots, the edges, the stale flags.
@@ -39,7 +40,7 @@ void feature_cell_prefetch(const struct feature_cell *, const struct feature_pla
 void feature_cell_prefetch_events(const struct feature_cell *, const struct feature_plan *);
 // Adds the record at hand (plan->values) at its place and moves everything to time t.
 void feature_cell_add(struct feature_cell *, const struct feature_plan *, int64_t t);
-// Drops the days before `day`.
-void feature_cell_prune(struct feature_cell *, const struct feature_plan *, int64_t day);
+// Drops the spans before `span`.
+void feature_cell_prune(struct feature_cell *, const struct feature_plan *, int64_t span);
 struct value feature_cell_value(const struct feature_cell *, const struct feature_plan *,
                                 const struct feature_output *, struct arena *);

@@ -245,9 +245,9 @@ int feature_plan_take(struct feature_plan *p, struct slice bytes)
     return c.failed || cur_left(&c) != 0 ? -1 : 0;
 }
 
-// Day D ends at (D + 1) · day - 1; that is too old for t if <= t - reach.
+// Span S ends at (S + 1) · its length - 1; that is too old for t if <= t - reach.
 int64_t feature_plan_horizon(const struct feature_plan *p, int64_t t)
 {
     int64_t oldest = feature_before(t, p->reach);
-    return feature_day(oldest == INT64_MAX ? oldest : oldest + 1);
+    return feature_span(oldest == INT64_MAX ? oldest : oldest + 1);
 }

@@ -14,7 +14,8 @@
 
 #include "operators/build.h"
 
-enum { FEATURE_DAY_MS = 86400000, FEATURE_FIELDS_MAX = 256, FEATURE_OUTPUTS_MAX = 1024 };
+// Stored rows are one per span. Longer ones make fewer rows, of which a commit writes more again.
+enum { FEATURE_SPAN_MS = 4 * 86400000, FEATURE_FIELDS_MAX = 256, FEATURE_OUTPUTS_MAX = 1024 };
 
 enum feature_slot_kind {
     SLOT_NONE,    // count
@@ -71,7 +72,7 @@ int feature_plan_read(struct feature_plan *, struct doc *, struct err *);
 // The same values as bytes and back; take returns -1 on malformed bytes.
 void feature_plan_put(const struct feature_plan *, struct buf *out);
 int feature_plan_take(struct feature_plan *, struct slice);
-// Events of days before this one matter to no record of time >= t.
+// Events of spans before this one matter to no record of time >= t.
 int64_t feature_plan_horizon(const struct feature_plan *, int64_t t);
 
 static inline int64_t feature_before(int64_t t, int64_t ms) // t - ms, not below INT64_MIN
@@ -80,7 +81,7 @@ static inline int64_t feature_before(int64_t t, int64_t ms) // t - ms, not below
     return __builtin_sub_overflow(t, ms, &r) ? INT64_MIN : r;
 }
 
-static inline int64_t feature_day(int64_t t)
+static inline int64_t feature_span(int64_t t)
 {
-    return t / FEATURE_DAY_MS - (t % FEATURE_DAY_MS < 0);
+    return t / FEATURE_SPAN_MS - (t % FEATURE_SPAN_MS < 0);
 }

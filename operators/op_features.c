@@ -13,7 +13,7 @@
 // emit arrival: a record is answered at once from what is there, and takes its place in time for
 // later ones. watermark_lag says how far (ms) it is ahead of the watermark, that is, from how long
 // before it something may still be missing; null before the first watermark. A record so old that
-// days its windows reach back to are gone is late.
+// spans its windows reach back to are gone is late.
 //
 // I1  Every record below `released` was processed or dropped; every one held is at or above it,
 //     but for a moment while they are being released.

@@ -292,7 +292,7 @@ static void make_events(struct world *w, uint64_t seed, uint32_t n, int64_t diso
     for (uint32_t i = 0; i < n; i++) {
         struct event *ev = &w->events[i];
         if (prng_below(&w->rng, 3) != 0)
-            t += (int64_t)prng_below(&w->rng, prng_below(&w->rng, 60) == 0 ? 2 * DAY : HOUR);
+            t += (int64_t)prng_below(&w->rng, prng_below(&w->rng, 60) == 0 ? 8 * DAY : HOUR);
         if (prng_below(&w->rng, 20) == 0)
             t += HOUR - t % HOUR; // exact borders
         ev->time = t - (disorder == 0 ? 0 : (int64_t)prng_below(&w->rng, (uint64_t)disorder));

@@ -9,7 +9,7 @@
 
 #include "features_rig.h"
 
-#define DAY INT64_C(86400000)
+#define SPAN (4 * INT64_C(86400000)) // FEATURE_SPAN_MS, as stored rows have it
 
 struct simple {
     struct frig rig;
@@ -153,20 +153,20 @@ static void test_arrival_lag_and_late(void **state)
     (void)state;
     struct simple s;
     simple_start(&s, EMIT_ARRIVAL);
-    int64_t t = 10 * DAY;
+    int64_t t = 864000000;
     simple_send(&s, "k", "{\"a\":1}", t, 0, false);
     expect(&s, "864000000:1,1|null;");
     frig_advance(&s.rig, t);
     simple_send(&s, "k", "{\"a\":2}", t + 7, 1, false);
     simple_send(&s, "k", "{\"a\":4}", t - 5, 2, false);
     expect(&s, "864000007:2,3|7;863999995:1,4|0;");
-    simple_send(&s, "k", "{\"a\":4}", t - DAY, 3, false); // its window may be incomplete
+    simple_send(&s, "k", "{\"a\":4}", t - SPAN, 3, false); // its window may be incomplete
     assert_int_equal(s.rig.drops[DROP_LATE], 1);
     expect(&s, "");
     frig_release(&s.rig);
 }
 
-// A busy day takes several rows; one changed event rewrites from its part on only.
+// A busy span takes several rows; one changed event rewrites from its part on only.
 static void test_parts(void **state)
 {
     (void)state;
@@ -196,9 +196,9 @@ static void test_parts(void **state)
     simple_send(&s, "k", "{\"a\":1}", 2003, 1002, false);
     expect(&s, "2003:7,7|null;"); // 1994 … 2002 by twos, 2001 and itself
     // Beyond reach: all parts go.
-    simple_send(&s, "k", "{\"a\":1}", 3 * DAY, 1003, false);
-    frig_advance(&s.rig, 3 * DAY);
-    simple_send(&s, "k", "{\"a\":1}", 3 * DAY, 1004, false);
+    simple_send(&s, "k", "{\"a\":1}", 3 * SPAN, 1003, false);
+    frig_advance(&s.rig, 3 * SPAN);
+    simple_send(&s, "k", "{\"a\":1}", 3 * SPAN, 1004, false);
     frig_flush(&s.rig);
     store_stats(s.rig.store, &after);
     assert_int_equal(after.rows_deleted, 8);
@@ -215,22 +215,22 @@ static void test_sweep(void **state)
     for (int i = 0; i < 50; i++) {
         char key[8];
         snprintf(key, sizeof(key), "k%d", i);
-        simple_send(&s, key, "{\"a\":1}", i < 25 ? 5 : DAY + 5, i, false);
+        simple_send(&s, key, "{\"a\":1}", i < 25 ? 5 : SPAN + 5, i, false);
     }
-    frig_advance(&s.rig, DAY + 6);
+    frig_advance(&s.rig, SPAN + 6);
     frig_flush(&s.rig);
     frig_apply(&s.rig);
     for (int i = 0; i < 10; i++) {
-        assert_int_equal(store_sweep(s.rig.store, 2 * DAY + 8, 7, &s.rig.err), 0);
+        assert_int_equal(store_sweep(s.rig.store, 2 * SPAN + 8, 7, &s.rig.err), 0);
         frig_flush(&s.rig);
         frig_apply(&s.rig);
     }
     store_stats(s.rig.store, &stats);
-    assert_int_equal(stats.rows_deleted, 25); // day 1 reaches 2 * DAY + 8
+    assert_int_equal(stats.rows_deleted, 25); // span 1 reaches 2 * SPAN + 8
     assert_int_equal(stats.cells, 25);
     for (int i = 0; i < 10; i++) {
-        assert_int_equal(store_sweep(s.rig.store, i < 5 ? INT64_MAX : 2 * DAY + 9, 100, &s.rig.err),
-                         0);
+        assert_int_equal(
+            store_sweep(s.rig.store, i < 5 ? INT64_MAX : 2 * SPAN + 9, 100, &s.rig.err), 0);
         frig_flush(&s.rig);
         frig_apply(&s.rig);
         store_stats(s.rig.store, &stats);
