@@ -12,7 +12,7 @@
 // and all patches, old and new, and those are written.
 #include "formats/doc_impl.h"
 
-enum { CARRY_VERSION = 1 };
+enum { CARRY_VERSION = 1, CARRY_RESERVE = 32, CARRY_SPARE = 8 };
 enum carry_flags {
     CARRY_REMOVED = 1,
     CARRY_WHOLE = 2,
@@ -125,6 +125,9 @@ int doc_open_carried(struct doc *d, struct doc_ctx *ctx, struct arena *a,
         d->raw = raw;
         d->indexed = false;
     }
+    if (count != 0) // more will be added, most likely
+        doc_reserve_patches(d, (count < CARRY_RESERVE ? (uint32_t)count : CARRY_RESERVE) +
+                                   CARRY_SPARE);
     for (uint64_t i = 0; i < count && !c.failed; i++)
         take_patch(d, &c);
     return c.failed || c.p != c.end ? corrupt(d, &c, carried, e) : 0;
