@@ -143,10 +143,21 @@ static int tell_all(struct task *t, int64_t w)
     return 0;
 }
 
+// Records that were held before a restart are being read again: they belong before whatever the
+// other inputs say by now.
+static bool replaying(const struct task *t)
+{
+    for (uint32_t i = 0; i < t->inputs_count; i++) {
+        if (t->inputs[i].intake.position < t->inputs[i].replay_until)
+            return true;
+    }
+    return false;
+}
+
 static int advance(struct task *t)
 {
     int64_t w = t->wm.watermark;
-    if (w <= t->ctx.watermark)
+    if (w <= t->ctx.watermark || replaying(t))
         return 0;
     if (tell_all(t, w) != 0)
         return -1;
@@ -261,7 +272,7 @@ static int one_data_record(struct task *t, uint32_t index, const struct rec *rec
         return -1;
     if (m.time > atomic_load_explicit(&t->stats->event_time, memory_order_relaxed))
         atomic_store_explicit(&t->stats->event_time, m.time, memory_order_relaxed);
-    return advance(t);
+    return 0;
 }
 
 static int one_record(struct task *t, uint32_t index)
@@ -271,10 +282,8 @@ static int one_record(struct task *t, uint32_t index)
     int rc = 0;
     if ((rec->flags & REC_MARKER) != 0) {
         struct marker k;
-        if (rec->offset >= in->replay_until && marker_decode(rec->value, &k) == 0) {
+        if (rec->offset >= in->replay_until && marker_decode(rec->value, &k) == 0)
             wm_marker(&t->wm, index, &k);
-            rc = advance(t);
-        }
     } else {
         rc = one_data_record(t, index, rec);
         t->processed++;
@@ -282,7 +291,7 @@ static int one_record(struct task *t, uint32_t index)
     }
     t->changed = true;
     intake_pop(&in->intake);
-    return rc;
+    return rc == 0 ? advance(t) : rc;
 }
 
 // --- choosing the input ---------------------------------------------------------------------------
