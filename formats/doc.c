@@ -45,6 +45,7 @@ struct doc_patch *doc_add_patch(struct doc *d, const struct field_ref *ref)
     if (d->patches_count == d->patches_size)
         doc_reserve_patches(d, d->patches_size == 0 ? 8 : d->patches_size * 2);
     struct doc_patch *p = &d->patches[d->patches_count++];
+    d->carried.p = NULL;
     p->field = *ref;
     p->removed = false;
     p->at = -1;
@@ -179,6 +180,7 @@ bool doc_has(struct doc *d, const struct field_ref *ref, struct err *e)
 void doc_set(struct doc *d, const struct field_ref *ref, const struct value *v)
 {
     struct doc_patch *p = doc_find_patch(d, ref->name, ref->hash);
+    d->carried.p = NULL;
     if (p == NULL) {
         p = doc_add_patch(d, ref);
     } else if (p->removed) {
@@ -194,6 +196,7 @@ void doc_set(struct doc *d, const struct field_ref *ref, const struct value *v)
 void doc_remove(struct doc *d, const struct field_ref *ref)
 {
     struct doc_patch *p = doc_find_patch(d, ref->name, ref->hash);
+    d->carried.p = NULL;
     if (p == NULL)
         p = doc_add_patch(d, ref);
     p->removed = true;
