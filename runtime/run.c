@@ -100,9 +100,12 @@ static struct task_stats *stats_of(void *arg, const struct plan_sub *s, int32_t 
     return &((struct run *)arg)->stats[s->id][partition];
 }
 
-static void task_finished(void *arg, const struct plan_sub *s)
+// Counted once each: a reopened worker tells of its tasks again.
+static void task_finished(void *arg, const struct plan_sub *s, int32_t partition)
 {
-    atomic_fetch_sub(&((struct run *)arg)->unfinished[s->id], 1);
+    struct run *r = arg;
+    if (!atomic_exchange(&r->stats[s->id][partition].finished, true))
+        atomic_fetch_sub(&r->unfinished[s->id], 1);
 }
 
 static void make_stats(struct run *r)

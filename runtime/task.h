@@ -33,6 +33,7 @@
 struct task_stats { // written by the worker, read by others (relaxed)
     _Atomic uint64_t records, emitted, dead, drops[DROP_REASONS];
     _Atomic int64_t watermark, event_time, lag, held;
+    _Atomic bool finished; // bounded: counted as done, once per run
 };
 
 struct task_env { // what a worker lends its tasks; borrowed for the task's life
