@@ -12,7 +12,6 @@ enum {
     MEMORY_BYTES = 128 << 20,
     COMMIT_MS_LIVE = 100,
     COMMIT_MS_BOUNDED = 1000,
-    ROWS_RETENTION_MS = 7 * 86400000, // tombstones of changelogs stay this long
 };
 
 const struct plan *run_plan(const struct run *r)

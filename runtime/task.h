@@ -30,6 +30,8 @@
 #include "scripts/script.h"
 #include "state/db.h"
 
+enum { ROWS_RETENTION_MS = 7 * 86400000 }; // deletions stay in changelogs at least this long
+
 struct task_stats { // written by the worker, read by others (relaxed)
     _Atomic uint64_t records, emitted, dead, drops[DROP_REASONS];
     _Atomic int64_t watermark, event_time, lag, held;
