@@ -358,6 +358,7 @@ bool task_deliver(struct task *t, struct rec_batch *b)
         if (in->tp.topic != b->tp.topic || in->tp.partition != b->tp.partition)
             continue;
         intake_add(&in->intake, b);
+        in->drained_since_ms = -1; // even if it is read to its end again before anybody looks
         if (intake_full(&in->intake)) {
             in->paused = true;
             t->env->log->ops->pause(t->env->log, in->tp, true);

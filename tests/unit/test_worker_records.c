@@ -49,6 +49,28 @@ static void test_idle_beside_a_busy_one(void **state)
     wrig_close(&r);
 }
 
+// Idle is who says nothing for 5 s, not who was read to his end 5 s ago for the first time.
+static void test_slow_is_not_idle(void **state)
+{
+    struct wrig r;
+    char value[128];
+    (void)state;
+    wrig_open(&r, joined, 1);
+    wrig_feed(&r, "in", "k", 1, "{\"id\":0,\"ts\":100000,\"a\":\"k\"}");
+    wrig_feed(&r, "in", "k", 1, "{\"id\":1,\"ts\":200000,\"a\":\"k\"}");
+    for (int i = 0; i < 20; i++) {
+        snprintf(value, sizeof(value), "{\"id\":%d,\"ts\":%d,\"a\":\"k\"}", i, 1000 + i);
+        wrig_feed(&r, "limits", "k", 1, value);
+        assert_int_equal(wrig_run(&r), 0);
+        r.clk.now_ms += 1000;
+    }
+    assert_int_equal(wrig_count(&r, "out"), 0);
+    r.clk.now_ms += 5000;
+    assert_int_equal(wrig_run(&r), 0);
+    assert_int_equal(wrig_count(&r, "out"), 1);
+    wrig_close(&r);
+}
+
 static uint64_t dropped(struct wrig *r, enum drop_reason why)
 {
     return atomic_load(&r->stats.drops[why]);
@@ -294,6 +316,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         W(test_idle_input),
         W(test_idle_beside_a_busy_one),
+        W(test_slow_is_not_idle),
         W(test_future_and_jumps),
         W(test_drops_by_reason),
         W(test_dead_letters),
