@@ -146,7 +146,8 @@ static void build_watermarks(struct task *t)
     struct wm_input *w = arena_alloc(&t->arena, sizeof(*w) * t->inputs_count);
     for (uint32_t i = 0; i < t->inputs_count; i++) {
         const struct node *n = t->inputs[i].plan->node;
-        bool fed = n == NULL || t->inputs[i].plan->sources_count != 0;
+        bool fed = n == NULL || t->inputs[i].plan->sources_count != 0 ||
+                   t->inputs[i].plan->feeders_count != 0;
         w[i] = (struct wm_input){
             .topic = t->inputs[i].topic_hash,
             .partition = t->partition,

@@ -127,6 +127,26 @@ static void test_future_and_jumps(void **state)
     wrig_close(&r);
 }
 
+// What this app writes itself comes in lumps, each with its marker behind it: its records alone say
+// nothing about time.
+static void test_own_output_moves_by_markers(void **state)
+{
+    struct wrig r;
+    (void)state;
+    wrig_open(&r,
+              WRIG_HEAD
+              "app:stream('in',{value=weir.json(T),time='ts',max_out_of_order='1h'}):to('mid')\n"
+              "app:stream('mid',{value=weir.json(T),time='ts',key='a'}):count('n',{by='a',window='1s'})"
+              ":to('out')\n",
+              1);
+    wrig_feed(&r, "in", "k", 1, "{\"id\":0,\"ts\":9000,\"a\":\"k\"}");
+    wrig_feed(&r, "in", "k", 1, "{\"id\":1,\"ts\":1000,\"a\":\"k\"}");
+    assert_int_equal(wrig_run(&r), 0);
+    assert_int_equal(dropped(&r, DROP_LATE), 0);
+    assert_int_equal(wrig_count(&r, "out"), 2);
+    wrig_close(&r);
+}
+
 static void test_drops_by_reason(void **state)
 {
     struct wrig r;
@@ -317,6 +337,7 @@ int main(void)
         W(test_idle_input),
         W(test_idle_beside_a_busy_one),
         W(test_slow_is_not_idle),
+        W(test_own_output_moves_by_markers),
         W(test_future_and_jumps),
         W(test_drops_by_reason),
         W(test_dead_letters),
