@@ -72,6 +72,7 @@ struct task_input {
     bool paused, ended;
     int64_t drained_since_ms; // monotonic; -1: it has more
     int64_t idle_after_ms;    // -1: never idle
+    int64_t foreign_high;     // highest time of a record that no source of ours wrote; INT64_MIN: none
 };
 
 struct task_output {

@@ -136,6 +136,7 @@ static int build_input(struct task *t, uint32_t i, struct err *err)
     in->roots = ops_of(t, in->plan->roots, in->plan->roots_count);
     in->roots_count = in->plan->roots_count;
     in->drained_since_ms = -1;
+    in->foreign_high = INT64_MIN;
     in->idle_after_ms = in->plan->node == NULL ? -1 : in->plan->node->idle_after_ms;
     return 0;
 }

@@ -310,6 +310,45 @@ static void test_follow_growing(void **state)
     run_free(&r);
 }
 
+static uint8_t last_flags(struct run *r)
+{
+    uint32_t n;
+    struct marker m = {.flags = 0xff};
+    const struct rec *recs = memory_records(r->memory, "data", 0, &n);
+    for (uint32_t i = 0; i < n; i++)
+        if ((recs[i].flags & REC_MARKER) != 0)
+            assert_int_equal(marker_decode(recs[i].value, &m), 0);
+    return m.flags;
+}
+
+static void test_follow_idle(void **state)
+{
+    (void)state;
+    struct run r;
+    uint32_t before, after;
+    put_rows("a.csv", "wb", true, 0, 5);
+    follow(&r, "a.csv");
+    assert_int_equal(last_flags(&r), 0);
+    r.clk.now_ms += 30000;
+    run_to_rest(&r);
+    assert_int_equal(last_flags(&r), MARKER_IDLE);
+    memory_records(r.memory, "data", 0, &before);
+    r.clk.now_ms += 300000;
+    run_to_rest(&r);
+    memory_records(r.memory, "data", 0, &after);
+    assert_int_equal(after, before); // said once
+    // A restart says nothing new; the next row, though it is an old one, wakes the source.
+    run_close(&r);
+    run_open(&r);
+    run_to_rest(&r);
+    memory_records(r.memory, "data", 0, &after);
+    assert_int_equal(after, before);
+    put("a.csv", "ab", "5,4000,1\n");
+    run_to_rest(&r);
+    assert_int_equal(last_flags(&r), 0);
+    run_free(&r);
+}
+
 static void test_rotation(void **state)
 {
     (void)state;
@@ -508,6 +547,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_crash_anywhere, setup, teardown),
         cmocka_unit_test_setup_teardown(test_commit_faults, setup, teardown),
         cmocka_unit_test_setup_teardown(test_follow_growing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_follow_idle, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rotation, setup, teardown),
         cmocka_unit_test_setup_teardown(test_truncated, setup, teardown),
         cmocka_unit_test_setup_teardown(test_torn_gzip, setup, teardown),

@@ -2,6 +2,8 @@
 //
 // What a worker makes of single records: idle inputs, records too early or too late, failures, the
 // end of a bounded run.
+#include "base/hash.h"
+#include "log/marker.h"
 #include "tests/unit/worker_rig.h"
 
 // --- event time ---------------------------------------------------------------------------------
@@ -124,6 +126,45 @@ static void test_future_and_jumps(void **state)
     assert_string_equal(header_of(&r, 1, "weir.offset"), "2");
     assert_string_equal(header_of(&r, 0, "weir.stage"), "input");
     assert_non_null(strstr(header_of(&r, 0, "weir.cause"), "lies too far ahead"));
+    wrig_close(&r);
+}
+
+static void say(struct wrig *r, int64_t watermark, uint8_t flags)
+{
+    struct buf b;
+    struct marker m = {hash_id("app/src"), 0, 1, watermark, flags};
+    buf_init(&b);
+    marker_encode(&m, &b);
+    struct log_record rec = {.time = 0, .value = buf_slice(&b), .marker = true};
+    memory_produce(r->memory, "in", 0, &rec);
+    buf_release(&b);
+}
+
+// Somebody else writes into a source's topic: while the source may speak, only the source moves time.
+static void test_others_in_a_sources_topic(void **state)
+{
+    struct wrig r;
+    (void)state;
+    wrig_open(&r,
+              WRIG_HEAD
+              "app:source('src',{to='in',connector='file',path='x.csv',value=weir.json(T)})\n"
+              "app:stream('in',{value=weir.json(T),time='ts',key='a',max_out_of_order='1s'})"
+              ":count('n',{window='1s',emit='close'}):to('out')\n",
+              1);
+    say(&r, 0, 0);
+    wrig_feed(&r, "in", "k", 1, "{\"id\":0,\"ts\":1000,\"a\":\"k\"}");
+    wrig_feed(&r, "in", "k", 1, "{\"id\":1,\"ts\":3000,\"a\":\"k\"}");
+    assert_int_equal(wrig_run(&r), 0);
+    r.clk.now_ms += 30000;
+    assert_int_equal(wrig_run(&r), 0);
+    assert_int_equal(wrig_count(&r, "out"), 0);
+    say(&r, 0, MARKER_IDLE);
+    assert_int_equal(wrig_run(&r), 0);
+    assert_int_equal(wrig_count(&r, "out"), 0);
+    r.clk.now_ms += 30000;
+    assert_int_equal(wrig_run(&r), 0);
+    assert_string_equal(wrig_values(&r, "out"),
+                        "{\"a\":\"k\",\"window_start\":1000,\"window_end\":2000,\"count\":1}");
     wrig_close(&r);
 }
 
@@ -337,6 +378,7 @@ int main(void)
         W(test_idle_input),
         W(test_idle_beside_a_busy_one),
         W(test_slow_is_not_idle),
+        W(test_others_in_a_sources_topic),
         W(test_own_output_moves_by_markers),
         W(test_future_and_jumps),
         W(test_drops_by_reason),
