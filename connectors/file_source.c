@@ -26,7 +26,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-enum { STEP_ROWS = 4096, COMMIT_BYTES = 4 << 20 };
+enum { STEP_ROWS = 4096, COMMIT_BYTES = 4 << 20, REFUSED_MAX = 20 };
 
 struct file_source {
     struct connector base;
@@ -45,6 +45,7 @@ struct file_source {
     bool switching; // a next file was seen; the current one gets one more look
     bool told_waiting;
     bool finished;
+    int refused;       // commits, in a row
     bool idle;         // no row for idle_after
     int told;          // flags of the last marker of this life; -1: none yet
     int64_t next_poll; // monotonic ms
@@ -202,8 +203,14 @@ static int commit_source(struct file_source *s, bool end, struct err *e)
     FAILPOINT("source.after_commit");
     if (rc < 0)
         return -1;
+    if (rc == 1 && ++s->refused >= REFUSED_MAX) { // such as: somebody deleted the topic
+        e->code = ERR_AGAIN;
+        return err_wrap(e, "source \"%s\": gave up after %d attempts to commit", s->ctx->spec->name,
+                        REFUSED_MAX);
+    }
     if (rc == 1)
         return rewind_source(s, e) == 0 ? 1 : -1;
+    s->refused = 0;
     s->committed = s->pos;
     if (mark.announce)
         s->told = flags;

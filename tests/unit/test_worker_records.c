@@ -336,6 +336,35 @@ static void test_flush_fails_for_good(void **state)
     wrig_close(&r);
 }
 
+static enum log_outcome refuse_commit(struct log *log, const char *group,
+                                      const struct log_offset *offsets, uint32_t n, struct err *err)
+{
+    (void)group;
+    (void)offsets;
+    (void)n;
+    assert_int_equal(log->ops->abort(log, err), 0);
+    err_set(err, ERR_NOT_FOUND, "a topic is gone");
+    return LOG_ABORTED;
+}
+
+// Commits that the log always refuses: the worker does not try for ever either.
+static void test_commit_refused_for_good(void **state)
+{
+    struct wrig r;
+    (void)state;
+    wrig_open(&r, wrig_counts, 1);
+    feed_some(&r, 0, 1);
+    assert_int_equal(wrig_run(&r), 0);
+    broken.ops = *r.worker->log->ops;
+    broken.ops.commit = refuse_commit;
+    r.worker->log->ops = &broken.ops;
+    feed_some(&r, 1, 2);
+    wrig_fails(&r, ERR_NOT_FOUND, "gave up after 20 attempts to commit: a topic is gone");
+    assert_int_equal(wrig_run(&r), 0);
+    counted_to(&r, 2);
+    wrig_close(&r);
+}
+
 // --- the end ------------------------------------------------------------------------------------
 
 static void test_bounded(void **state)
@@ -387,6 +416,7 @@ int main(void)
         W(test_failure_behind_a_window),
         W(test_stop_behind_a_window),
         W(test_flush_fails_for_good),
+        W(test_commit_refused_for_good),
         W(test_bounded),
         W(test_no_tasks),
     };
