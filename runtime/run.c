@@ -13,7 +13,6 @@ enum {
     MEMORY_BYTES = 128 << 20,
     COMMIT_MS_LIVE = 100,
     COMMIT_MS_BOUNDED = 1000,
-    ROWS_RETENTION_MS = 7 * 86400000, // tombstones of changelogs stay this long
 };
 
 const struct plan *run_plan(const struct run *r)
@@ -132,9 +131,12 @@ static struct task_stats *stats_of(void *arg, const struct plan_sub *s, int32_t 
     return &((struct run *)arg)->stats[s->id][partition];
 }
 
-static void task_finished(void *arg, const struct plan_sub *s)
+// Counted once each: a reopened worker tells of its tasks again.
+static void task_finished(void *arg, const struct plan_sub *s, int32_t partition)
 {
-    atomic_fetch_sub(&((struct run *)arg)->unfinished[s->id], 1);
+    struct run *r = arg;
+    if (!atomic_exchange(&r->stats[s->id][partition].finished, true))
+        atomic_fetch_sub(&r->unfinished[s->id], 1);
 }
 
 static void make_stats(struct run *r)

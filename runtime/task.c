@@ -269,6 +269,8 @@ static int one_data_record(struct task *t, uint32_t index, const struct rec *rec
                 m.time);
         return set_aside(&t->ctx, NULL, &m);
     }
+    if (m.origin.topic == in->topic_hash && m.time > in->foreign_high)
+        in->foreign_high = m.time;
     if (push_roots(t, in, &m) != 0)
         return -1;
     if (m.time > atomic_load_explicit(&t->stats->event_time, memory_order_relaxed))
@@ -393,6 +395,7 @@ bool task_deliver(struct task *t, struct rec_batch *b)
         if (in->tp.topic != b->tp.topic || in->tp.partition != b->tp.partition)
             continue;
         intake_add(&in->intake, b);
+        in->drained_since_ms = -1; // even if it is read to its end again before anybody looks
         if (intake_full(&in->intake)) {
             in->paused = true;
             t->env->log->ops->pause(t->env->log, in->tp, true);
@@ -435,6 +438,17 @@ int task_try_end(struct task *t, struct err *err)
     return tell_all(t, INT64_MAX) != 0 ? err_wrap(err, "task %s", t->name) : 1;
 }
 
+// Records of others in a source's topic are waited for like any, once the source has nothing to say.
+static void settle(struct task *t, uint32_t i)
+{
+    const struct task_input *in = &t->inputs[i];
+    int64_t seen;
+    if (in->foreign_high == INT64_MIN || in->plan->node == NULL || in->plan->feeders_count != 0 ||
+        __builtin_sub_overflow(in->foreign_high, in->plan->node->max_out_of_order_ms, &seen))
+        return;
+    wm_settle(&t->wm, i, seen);
+}
+
 int task_idle_check(struct task *t, int64_t mono_ms, struct err *err)
 {
     for (uint32_t i = 0; i < t->inputs_count; i++) {
@@ -443,8 +457,10 @@ int task_idle_check(struct task *t, int64_t mono_ms, struct err *err)
             in->drained_since_ms = -1;
         else if (in->drained_since_ms < 0)
             in->drained_since_ms = mono_ms;
-        else if (in->idle_after_ms >= 0 && mono_ms - in->drained_since_ms >= in->idle_after_ms)
+        else if (in->idle_after_ms >= 0 && mono_ms - in->drained_since_ms >= in->idle_after_ms) {
             wm_idle(&t->wm, i, true);
+            settle(t, i);
+        }
     }
     if (task_marker_flags(t) != t->marked_flags)
         t->changed = true;

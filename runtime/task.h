@@ -30,9 +30,12 @@
 #include "scripts/script.h"
 #include "state/db.h"
 
+enum { ROWS_RETENTION_MS = 7 * 86400000 }; // deletions stay in changelogs at least this long
+
 struct task_stats { // written by the worker, read by others (relaxed)
     _Atomic uint64_t records, emitted, dead, drops[DROP_REASONS];
     _Atomic int64_t watermark, event_time, lag, held;
+    _Atomic bool finished; // bounded: counted as done, once per run
 };
 
 struct task_env { // what a worker lends its tasks; borrowed for the task's life
@@ -70,6 +73,7 @@ struct task_input {
     bool paused, ended;
     int64_t drained_since_ms; // monotonic; -1: it has more
     int64_t idle_after_ms;    // -1: never idle
+    int64_t foreign_high;     // highest time of a record that no source of ours wrote; INT64_MIN: none
 };
 
 struct task_output {

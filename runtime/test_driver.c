@@ -25,8 +25,9 @@ static bool upstream_done(void *arg, const struct plan_input *in)
     return d->finished;
 }
 
-static void task_finished(void *arg, const struct plan_sub *s)
+static void task_finished(void *arg, const struct plan_sub *s, int32_t partition)
 {
+    (void)partition;
     ((struct test_driver *)arg)->unfinished[s->id]--;
 }
 

@@ -238,7 +238,7 @@ static void count_finished(struct worker *w)
             t->reported = true;
             w->finished_count++;
             if (w->env->task_finished != NULL)
-                w->env->task_finished(w->env->upstream_arg, t->sub);
+                w->env->task_finished(w->env->upstream_arg, t->sub, t->partition);
         }
     }
 }

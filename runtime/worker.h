@@ -33,7 +33,8 @@ struct worker_env { // shared by the workers of a process; borrowed
     void *upstream_arg;
     struct task_stats *(*stats)(void *arg, const struct plan_sub *, int32_t partition);
     void *stats_arg;
-    void (*task_finished)(void *arg, const struct plan_sub *); // bounded: one more task is done
+    // Bounded: a task is done. Said again of the same task when its worker was reopened.
+    void (*task_finished)(void *arg, const struct plan_sub *, int32_t partition);
 };
 
 struct worker {

@@ -179,8 +179,9 @@ static bool upstream_done(void *arg, const struct plan_input *in)
     return s->fed_all;
 }
 
-static void task_finished(void *arg, const struct plan_sub *sub)
+static void task_finished(void *arg, const struct plan_sub *sub, int32_t partition)
 {
+    (void)partition;
     ((struct sim *)arg)->unfinished[sub->id]--;
 }
 

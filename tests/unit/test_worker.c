@@ -2,6 +2,7 @@
 //
 // The worker on a log in memory: when it commits, what it makes of every outcome of a commit, and
 // what it finds again after a restart.
+#include "base/hash.h"
 #include "tests/unit/worker_rig.h"
 
 // --- when ---------------------------------------------------------------------------------------
@@ -181,6 +182,100 @@ static void test_lost_db(void **state)
     assert_int_equal(wrig_run(&r), 0);
     counted_to(&r, 5);
     assert_int_equal(wrig_logged(&r, "in/0: n: 1 rows from the changelog"), 1);
+    wrig_close(&r);
+}
+
+// RocksDB is far behind the log: deletions may be gone from the changelog, so old rows cannot be
+// trusted. `stray` is such a row. The truth about rows without a mark is the changelog, too.
+static void test_old_db(void **state)
+{
+    struct wrig r;
+    const struct state_row stray = {hash_id("n"), slice_str("stray"), slice_str("row")};
+    (void)state;
+    for (int days = 6; days <= 8; days += 2) {
+        struct db_batch *b = db_batch_new();
+        struct buf got;
+        buf_init(&got);
+        wrig_open(&r, wrig_counts, 1);
+        feed_some(&r, 0, 2);
+        assert_int_equal(wrig_run(&r), 0);
+        wrig_stop(&r);
+        db_batch_row(b, 0, &stray);
+        assert_int_equal(db_write(r.db, b, &r.err), 0);
+        assert_int_equal(db_flush(r.db, &r.err), 0);
+        feed_some(&r, 2, 4);
+        assert_int_equal(wrig_run(&r), 0);
+        wrig_stop(&r);
+        assert_int_equal(db_crash(r.db, &r.err), 0);
+        r.clk.now_ms += INT64_C(86400000) * days;
+        feed_some(&r, 4, 6);
+        assert_int_equal(wrig_run(&r), 0);
+        counted_to(&r, 6);
+        assert_int_equal(wrig_logged(&r, "rebuilding its state from the changelogs: it is older"),
+                         days == 8);
+        assert_int_equal(db_get(r.db, stray.store, 0, stray.key, &got, &r.err), days == 8 ? 0 : 1);
+        wrig_close(&r);
+        buf_release(&got);
+        db_batch_free(b);
+    }
+}
+
+// A state that is up to date is trusted, however old.
+static void test_old_db_up_to_date(void **state)
+{
+    struct wrig r;
+    (void)state;
+    wrig_open(&r, wrig_counts, 1);
+    feed_some(&r, 0, 2);
+    assert_int_equal(wrig_run(&r), 0);
+    wrig_stop(&r);
+    r.clk.now_ms += INT64_C(86400000) * 100;
+    feed_some(&r, 2, 3);
+    assert_int_equal(wrig_run(&r), 0);
+    counted_to(&r, 3);
+    assert_int_equal(wrig_logged(&r, "rebuilding"), 0);
+    wrig_close(&r);
+}
+
+static void test_rows_without_mark(void **state)
+{
+    struct wrig r;
+    const struct state_row stray = {hash_id("n"), slice_str("stray"), slice_str("row")};
+    struct db_batch *b = db_batch_new();
+    struct buf got;
+    (void)state;
+    buf_init(&got);
+    wrig_open(&r, wrig_counts, 1);
+    db_batch_row(b, 0, &stray);
+    assert_int_equal(db_write(r.db, b, &r.err), 0);
+    feed_some(&r, 0, 2);
+    assert_int_equal(wrig_run(&r), 0);
+    assert_int_equal(db_get(r.db, stray.store, 0, stray.key, &got, &r.err), 0);
+    assert_int_equal(wrig_logged(&r, "rebuilding"), 0);
+    wrig_close(&r);
+    buf_release(&got);
+    db_batch_free(b);
+}
+
+static void test_trimmed_changelog(void **state)
+{
+    struct wrig r;
+    (void)state;
+    wrig_open(&r, wrig_counts, 1);
+    feed_some(&r, 0, 2);
+    assert_int_equal(wrig_run(&r), 0);
+    assert_int_equal(db_flush(r.db, &r.err), 0);
+    for (int i = 2; i < 6; i++) {
+        feed_some(&r, i, i + 1);
+        assert_int_equal(wrig_run(&r), 0);
+    }
+    wrig_stop(&r);
+    assert_int_equal(db_crash(r.db, &r.err), 0);
+    memory_trim(r.memory, "app-n-changelog", 0, 3);
+    feed_some(&r, 6, 7);
+    assert_int_equal(wrig_run(&r), 0);
+    counted_to(&r, 7);
+    assert_int_equal(wrig_logged(&r, "rows that it has not seen were deleted"), 1);
     wrig_close(&r);
 }
 
@@ -393,6 +488,10 @@ int main(void)
         W(test_fence),
         W(test_restart),
         W(test_lost_db),
+        W(test_old_db),
+        W(test_old_db_up_to_date),
+        W(test_rows_without_mark),
+        W(test_trimmed_changelog),
         W(test_db_ahead),
         W(test_db_of_another_log),
         W(test_db_without_log),

@@ -2,6 +2,8 @@
 //
 // What a worker makes of single records: idle inputs, records too early or too late, failures, the
 // end of a bounded run.
+#include "base/hash.h"
+#include "log/marker.h"
 #include "tests/unit/worker_rig.h"
 
 // --- event time ---------------------------------------------------------------------------------
@@ -46,6 +48,28 @@ static void test_idle_beside_a_busy_one(void **state)
         r.clk.now_ms += 200;
     }
     assert_true(wrig_count(&r, "out") > 0);
+    wrig_close(&r);
+}
+
+// Idle is who says nothing for 5 s, not who was read to his end 5 s ago for the first time.
+static void test_slow_is_not_idle(void **state)
+{
+    struct wrig r;
+    char value[128];
+    (void)state;
+    wrig_open(&r, joined, 1);
+    wrig_feed(&r, "in", "k", 1, "{\"id\":0,\"ts\":100000,\"a\":\"k\"}");
+    wrig_feed(&r, "in", "k", 1, "{\"id\":1,\"ts\":200000,\"a\":\"k\"}");
+    for (int i = 0; i < 20; i++) {
+        snprintf(value, sizeof(value), "{\"id\":%d,\"ts\":%d,\"a\":\"k\"}", i, 1000 + i);
+        wrig_feed(&r, "limits", "k", 1, value);
+        assert_int_equal(wrig_run(&r), 0);
+        r.clk.now_ms += 1000;
+    }
+    assert_int_equal(wrig_count(&r, "out"), 0);
+    r.clk.now_ms += 5000;
+    assert_int_equal(wrig_run(&r), 0);
+    assert_int_equal(wrig_count(&r, "out"), 1);
     wrig_close(&r);
 }
 
@@ -102,6 +126,65 @@ static void test_future_and_jumps(void **state)
     assert_string_equal(header_of(&r, 1, "weir.offset"), "2");
     assert_string_equal(header_of(&r, 0, "weir.stage"), "input");
     assert_non_null(strstr(header_of(&r, 0, "weir.cause"), "lies too far ahead"));
+    wrig_close(&r);
+}
+
+static void say(struct wrig *r, int64_t watermark, uint8_t flags)
+{
+    struct buf b;
+    struct marker m = {hash_id("app/src"), 0, 1, watermark, flags};
+    buf_init(&b);
+    marker_encode(&m, &b);
+    struct log_record rec = {.time = 0, .value = buf_slice(&b), .marker = true};
+    memory_produce(r->memory, "in", 0, &rec);
+    buf_release(&b);
+}
+
+// Somebody else writes into a source's topic: while the source may speak, only the source moves time.
+static void test_others_in_a_sources_topic(void **state)
+{
+    struct wrig r;
+    (void)state;
+    wrig_open(&r,
+              WRIG_HEAD
+              "app:source('src',{to='in',connector='file',path='x.csv',value=weir.json(T)})\n"
+              "app:stream('in',{value=weir.json(T),time='ts',key='a',max_out_of_order='1s'})"
+              ":count('n',{window='1s',emit='close'}):to('out')\n",
+              1);
+    say(&r, 0, 0);
+    wrig_feed(&r, "in", "k", 1, "{\"id\":0,\"ts\":1000,\"a\":\"k\"}");
+    wrig_feed(&r, "in", "k", 1, "{\"id\":1,\"ts\":3000,\"a\":\"k\"}");
+    assert_int_equal(wrig_run(&r), 0);
+    r.clk.now_ms += 30000;
+    assert_int_equal(wrig_run(&r), 0);
+    assert_int_equal(wrig_count(&r, "out"), 0);
+    say(&r, 0, MARKER_IDLE);
+    assert_int_equal(wrig_run(&r), 0);
+    assert_int_equal(wrig_count(&r, "out"), 0);
+    r.clk.now_ms += 30000;
+    assert_int_equal(wrig_run(&r), 0);
+    assert_string_equal(wrig_values(&r, "out"),
+                        "{\"a\":\"k\",\"window_start\":1000,\"window_end\":2000,\"count\":1}");
+    wrig_close(&r);
+}
+
+// What this app writes itself comes in lumps, each with its marker behind it: its records alone say
+// nothing about time.
+static void test_own_output_moves_by_markers(void **state)
+{
+    struct wrig r;
+    (void)state;
+    wrig_open(&r,
+              WRIG_HEAD
+              "app:stream('in',{value=weir.json(T),time='ts',max_out_of_order='1h'}):to('mid')\n"
+              "app:stream('mid',{value=weir.json(T),time='ts',key='a'}):count('n',{by='a',window='1s'})"
+              ":to('out')\n",
+              1);
+    wrig_feed(&r, "in", "k", 1, "{\"id\":0,\"ts\":9000,\"a\":\"k\"}");
+    wrig_feed(&r, "in", "k", 1, "{\"id\":1,\"ts\":1000,\"a\":\"k\"}");
+    assert_int_equal(wrig_run(&r), 0);
+    assert_int_equal(dropped(&r, DROP_LATE), 0);
+    assert_int_equal(wrig_count(&r, "out"), 2);
     wrig_close(&r);
 }
 
@@ -253,6 +336,35 @@ static void test_flush_fails_for_good(void **state)
     wrig_close(&r);
 }
 
+static enum log_outcome refuse_commit(struct log *log, const char *group,
+                                      const struct log_offset *offsets, uint32_t n, struct err *err)
+{
+    (void)group;
+    (void)offsets;
+    (void)n;
+    assert_int_equal(log->ops->abort(log, err), 0);
+    err_set(err, ERR_NOT_FOUND, "a topic is gone");
+    return LOG_ABORTED;
+}
+
+// Commits that the log always refuses: the worker does not try for ever either.
+static void test_commit_refused_for_good(void **state)
+{
+    struct wrig r;
+    (void)state;
+    wrig_open(&r, wrig_counts, 1);
+    feed_some(&r, 0, 1);
+    assert_int_equal(wrig_run(&r), 0);
+    broken.ops = *r.worker->log->ops;
+    broken.ops.commit = refuse_commit;
+    r.worker->log->ops = &broken.ops;
+    feed_some(&r, 1, 2);
+    wrig_fails(&r, ERR_NOT_FOUND, "gave up after 20 attempts to commit: a topic is gone");
+    assert_int_equal(wrig_run(&r), 0);
+    counted_to(&r, 2);
+    wrig_close(&r);
+}
+
 // --- the end ------------------------------------------------------------------------------------
 
 static void test_bounded(void **state)
@@ -294,6 +406,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         W(test_idle_input),
         W(test_idle_beside_a_busy_one),
+        W(test_slow_is_not_idle),
+        W(test_others_in_a_sources_topic),
+        W(test_own_output_moves_by_markers),
         W(test_future_and_jumps),
         W(test_drops_by_reason),
         W(test_dead_letters),
@@ -301,6 +416,7 @@ int main(void)
         W(test_failure_behind_a_window),
         W(test_stop_behind_a_window),
         W(test_flush_fails_for_good),
+        W(test_commit_refused_for_good),
         W(test_bounded),
         W(test_no_tasks),
     };

@@ -107,9 +107,10 @@ static inline struct task_stats *wrig_stats(void *arg, const struct plan_sub *s,
     return &((struct wrig *)arg)->stats;
 }
 
-static inline void wrig_finished(void *arg, const struct plan_sub *s)
+static inline void wrig_finished(void *arg, const struct plan_sub *s, int32_t partition)
 {
     (void)s;
+    (void)partition;
     ((struct wrig *)arg)->finished++;
 }
 
