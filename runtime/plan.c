@@ -391,27 +391,30 @@ static void codec_use(struct cutter *c, const struct codec *codec)
 }
 
 // Who writes each input: sub-topologies and source connectors of this app.
+static void link_input(struct cutter *c, struct plan_input *in)
+{
+    struct plan *p = c->plan;
+    for (uint32_t j = 0; j < p->subs_count; j++) {
+        for (uint32_t o = 0; o < p->subs[j]->outputs_count; o++) {
+            if (p->subs[j]->outputs[o].topic == in->topic)
+                *APPEND(c, in->feeders, in->feeders_count) = p->subs[j];
+        }
+    }
+    for (uint32_t j = 0; j < p->graph->connectors_count; j++) {
+        const struct connector_spec *cs = &p->graph->connectors[j];
+        if (!cs->is_sink && strcmp(cs->topic, p->topics[in->topic].name) == 0)
+            *APPEND(c, in->sources, in->sources_count) =
+                hash_id(format(c->arena, "%s/%s", p->graph->app, cs->name));
+    }
+}
+
 static void link_feeders(struct cutter *c)
 {
     struct plan *p = c->plan;
     for (uint32_t i = 0; i < p->subs_count; i++) {
-        struct plan_sub *s = p->subs[i];
-        s->id = i;
-        for (uint32_t k = 0; k < s->inputs_count; k++) {
-            struct plan_input *in = &s->inputs[k];
-            for (uint32_t j = 0; j < p->subs_count; j++) {
-                for (uint32_t o = 0; o < p->subs[j]->outputs_count; o++) {
-                    if (p->subs[j]->outputs[o].topic == in->topic)
-                        *APPEND(c, in->feeders, in->feeders_count) = p->subs[j];
-                }
-            }
-            for (uint32_t j = 0; j < p->graph->connectors_count; j++) {
-                const struct connector_spec *cs = &p->graph->connectors[j];
-                if (!cs->is_sink && strcmp(cs->topic, p->topics[in->topic].name) == 0)
-                    *APPEND(c, in->sources, in->sources_count) =
-                        hash_id(format(c->arena, "%s/%s", p->graph->app, cs->name));
-            }
-        }
+        p->subs[i]->id = i;
+        for (uint32_t k = 0; k < p->subs[i]->inputs_count; k++)
+            link_input(c, &p->subs[i]->inputs[k]);
     }
 }
 
