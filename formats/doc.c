@@ -31,7 +31,7 @@ void doc_empty(struct doc *d, struct doc_ctx *ctx, struct arena *a)
     d->indexed = true;
 }
 
-static void reserve_patches(struct doc *d, uint32_t size)
+void doc_reserve_patches(struct doc *d, uint32_t size)
 {
     struct doc_patch *p = arena_alloc(d->arena, size * sizeof(*p));
     if (d->patches_count != 0)
@@ -43,8 +43,9 @@ static void reserve_patches(struct doc *d, uint32_t size)
 struct doc_patch *doc_add_patch(struct doc *d, const struct field_ref *ref)
 {
     if (d->patches_count == d->patches_size)
-        reserve_patches(d, d->patches_size == 0 ? 8 : d->patches_size * 2);
+        doc_reserve_patches(d, d->patches_size == 0 ? 8 : d->patches_size * 2);
     struct doc_patch *p = &d->patches[d->patches_count++];
+    d->carried.p = NULL;
     p->field = *ref;
     p->removed = false;
     p->at = -1;
@@ -62,7 +63,7 @@ void doc_from_value(struct doc *d, struct doc_ctx *ctx, struct arena *a, const s
         return;
     }
     if (v->count != 0)
-        reserve_patches(d, v->count);
+        doc_reserve_patches(d, v->count);
     for (uint32_t i = 0; i < v->count; i++) {
         struct field_ref ref = field_ref_of(v->keys[i], NULL);
         struct doc_patch *p = doc_find_patch(d, ref.name, ref.hash);
@@ -179,6 +180,7 @@ bool doc_has(struct doc *d, const struct field_ref *ref, struct err *e)
 void doc_set(struct doc *d, const struct field_ref *ref, const struct value *v)
 {
     struct doc_patch *p = doc_find_patch(d, ref->name, ref->hash);
+    d->carried.p = NULL;
     if (p == NULL) {
         p = doc_add_patch(d, ref);
     } else if (p->removed) {
@@ -194,6 +196,7 @@ void doc_set(struct doc *d, const struct field_ref *ref, const struct value *v)
 void doc_remove(struct doc *d, const struct field_ref *ref)
 {
     struct doc_patch *p = doc_find_patch(d, ref->name, ref->hash);
+    d->carried.p = NULL;
     if (p == NULL)
         p = doc_add_patch(d, ref);
     p->removed = true;

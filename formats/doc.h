@@ -45,8 +45,9 @@ struct doc_patch {
 struct doc {
     const struct codec *codec;
     struct doc_ctx *ctx;
-    struct arena *arena; // of the batch
-    struct slice raw;    // p == NULL: built from patches only
+    struct arena *arena;  // of the batch
+    struct slice raw;     // p == NULL: built from patches only
+    struct slice carried; // what doc_open_carried read, while nothing was set or removed; or NULL
     struct doc_field *fields;
     uint32_t fields_count;
     struct doc_patch *patches;

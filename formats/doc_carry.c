@@ -9,10 +9,11 @@
 // A value that is not a record and has no raw bytes is one patch with flag WHOLE and a null name.
 //
 // Carrying what was opened from carried bytes does not nest: the doc holds the original raw bytes
-// and all patches, old and new, and those are written.
+// and all patches, old and new, and those are written. If there is no new one, the bytes it was
+// opened from are written again as they are.
 #include "formats/doc_impl.h"
 
-enum { CARRY_VERSION = 1 };
+enum { CARRY_VERSION = 1, CARRY_RESERVE = 32, CARRY_SPARE = 8 };
 enum carry_flags {
     CARRY_REMOVED = 1,
     CARRY_WHOLE = 2,
@@ -33,6 +34,10 @@ static void put_patch(const struct doc_patch *p, struct buf *out)
 
 void doc_carry(struct doc *d, struct buf *out)
 {
+    if (d->carried.p != NULL) {
+        buf_slice_put(out, d->carried);
+        return;
+    }
     bool whole = d->whole && d->raw.p == NULL;
     uint8_t *p = buf_reserve(out, d->raw.n + 5 + 2 * BYTES_VARINT_MAX), *o = p;
     *o++ = CARRY_VERSION;
@@ -125,7 +130,13 @@ int doc_open_carried(struct doc *d, struct doc_ctx *ctx, struct arena *a,
         d->raw = raw;
         d->indexed = false;
     }
+    if (count != 0) // more will be added, most likely
+        doc_reserve_patches(d, (count < CARRY_RESERVE ? (uint32_t)count : CARRY_RESERVE) +
+                                   CARRY_SPARE);
     for (uint64_t i = 0; i < count && !c.failed; i++)
         take_patch(d, &c);
-    return c.failed || c.p != c.end ? corrupt(d, &c, carried, e) : 0;
+    if (c.failed || c.p != c.end)
+        return corrupt(d, &c, carried, e);
+    d->carried = carried;
+    return 0;
 }

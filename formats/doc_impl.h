@@ -62,6 +62,7 @@ struct doc_patch *doc_search_patch(struct doc *, struct slice name, uint64_t has
 int doc_decode(struct doc *, struct doc_field *, struct value *out, struct err *);
 int doc_scalar(struct doc *, struct value *out, struct err *); // of a doc that is `whole`
 struct doc_patch *doc_add_patch(struct doc *, const struct field_ref *);
+void doc_reserve_patches(struct doc *, uint32_t size);
 
 static inline struct doc_field *doc_find_field(struct doc *d, struct slice name, uint64_t hash)
 {

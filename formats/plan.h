@@ -43,22 +43,29 @@ static inline const struct plan *plan_of(const struct codec *c)
     return c->plan;
 }
 
-// Names are compared for each lookup; most have at most 16 bytes, which two overlapping pieces
-// cover without a call.
+static inline uint64_t plan_piece(const uint8_t *p)
+{
+    uint64_t v;
+    memcpy(&v, p, 8);
+    return v;
+}
+
+// Names are compared for each lookup; most have at most 32 bytes, which two or four overlapping
+// pieces cover without a call.
 static inline bool plan_same(struct slice a, struct slice b)
 {
-    uint64_t x, y, z, w;
     uint32_t s, t, u, v;
     if (a.n != b.n)
         return false;
-    if (a.n > 16 || a.n < 4)
+    if (a.n > 32 || a.n < 4)
         return a.n == 0 || memcmp(a.p, b.p, a.n) == 0;
     if (a.n >= 8) {
-        memcpy(&x, a.p, 8);
-        memcpy(&y, b.p, 8);
-        memcpy(&z, a.p + a.n - 8, 8);
-        memcpy(&w, b.p + a.n - 8, 8);
-        return ((x ^ y) | (z ^ w)) == 0;
+        uint64_t differ = (plan_piece(a.p) ^ plan_piece(b.p)) |
+                          (plan_piece(a.p + a.n - 8) ^ plan_piece(b.p + a.n - 8));
+        if (a.n > 16)
+            differ |= (plan_piece(a.p + 8) ^ plan_piece(b.p + 8)) |
+                      (plan_piece(a.p + a.n - 16) ^ plan_piece(b.p + a.n - 16));
+        return differ == 0;
     }
     memcpy(&s, a.p, 4);
     memcpy(&t, b.p, 4);
@@ -73,17 +80,22 @@ static inline uint64_t plan_bit(uint64_t hash)
     return UINT64_C(1) << (hash >> 58);
 }
 
-// The hash of field names. It reads names in two overlapping pieces, without a loop; long names,
-// which are rare, take the general one.
+// The hash of field names. It reads names in two or four overlapping pieces, without a loop; long
+// names, which are rare, take the general one.
 static inline uint64_t plan_hash(struct slice s)
 {
     uint64_t a = 0, b = 0;
     uint32_t low, high;
-    if (s.n > 16)
+    if (s.n > 32)
         return hash_bytes(s);
-    if (s.n >= 8) {
-        memcpy(&a, s.p, 8);
-        memcpy(&b, s.p + s.n - 8, 8);
+    if (s.n > 16) {
+        a = (plan_piece(s.p) ^ UINT64_C(0x8ebc6af09c88c6e3)) * UINT64_C(0x589965cc75374cc3);
+        a ^= (a >> 32) ^ plan_piece(s.p + 8);
+        b = plan_piece(s.p + s.n - 8) * UINT64_C(0x1d8e4e27c47d124f);
+        b ^= (b >> 29) ^ plan_piece(s.p + s.n - 16);
+    } else if (s.n >= 8) {
+        a = plan_piece(s.p);
+        b = plan_piece(s.p + s.n - 8);
     } else if (s.n >= 4) {
         memcpy(&low, s.p, 4);
         memcpy(&high, s.p + s.n - 4, 4);

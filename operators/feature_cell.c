@@ -5,7 +5,7 @@
 #include "operators/feature_cell.h"
 
 enum { PART_EVENTS = 128, SPAN_BYTES = 8, PART_BYTES = 4, ROW_VERSION = 2, CACHE_LINE = 64 };
-enum { PREFETCH_BYTES = 512, PREFETCH_EDGES = 8 };
+enum { PREFETCH_BYTES = 512, PREFETCH_EDGES = 8, PREFETCH_TAIL = 4, WALK_EVENTS = 24 };
 
 static size_t block_bytes(const struct feature_plan *p)
 {
@@ -242,12 +242,23 @@ static void put_events(const struct feature_cell *c, struct feature_plan *p, int
 
 typedef void (*row_fn)(void *row_arg, struct slice sub_key, struct slice value);
 
+// Where the mark's span begins: most times a few events before the one that changed.
+static uint32_t begin_before(const struct feature_events *ev, const struct feature_mark *m)
+{
+    int64_t start = span_start(m->span);
+    uint32_t at = m->from;
+    for (uint32_t i = 0; i < WALK_EVENTS && at != ev->first; i++, at--)
+        if (feature_time_at(ev, at - 1) < start)
+            return at;
+    return at == ev->first ? at : span_begin(ev, m->span);
+}
+
 static void encode_span(struct feature_cell *c, struct feature_plan *p,
                         const struct feature_mark *m, row_fn row, void *row_arg)
 {
     uint8_t sub[SPAN_BYTES + PART_BYTES];
     const struct feature_events *ev = &c->events;
-    uint32_t begin = span_begin(ev, m->span), end = ev->end;
+    uint32_t begin = begin_before(ev, m), end = ev->end;
     if (feature_span(feature_time_at(ev, end - 1)) != m->span)
         end = span_begin(ev, m->span + 1);
     for (uint32_t part = (m->from - begin) / PART_EVENTS;; part++) {
@@ -257,6 +268,23 @@ static void encode_span(struct feature_cell *c, struct feature_plan *p,
         uint32_t hi = end - lo > PART_EVENTS ? lo + PART_EVENTS : end;
         put_events(c, p, m->span, (struct feature_range){lo, hi});
         row(row_arg, slice_of(sub, put_sub_key(sub, m->span, part)), buf_slice(&p->scratch));
+    }
+}
+
+static void cell_prefetch(void *arg, const void *state, uint32_t step)
+{
+    const struct feature_cell *c = state;
+    const struct feature_events *ev = &c->events;
+    (void)arg;
+    if (step == 0) { // events, marks; slots and edges are not needed
+        __builtin_prefetch(c);
+        __builtin_prefetch((const uint8_t *)c + CACHE_LINE);
+        __builtin_prefetch((const uint8_t *)c + 2 * CACHE_LINE);
+    } else if (ev->first != ev->end) {
+        const uint8_t *end = (const uint8_t *)(ev->rows + (size_t)ev->end * (ev->fields + 1));
+        const uint8_t *first = (const uint8_t *)(ev->rows + (size_t)ev->first * (ev->fields + 1));
+        for (uint32_t i = 1; i <= PREFETCH_TAIL && end - first >= i * CACHE_LINE; i++)
+            __builtin_prefetch(end - i * CACHE_LINE);
     }
 }
 
@@ -353,6 +381,7 @@ const struct cell_ops feature_cell_ops = {
     .destroy = cell_destroy,
     .load = cell_load,
     .encode = cell_encode,
+    .prefetch = cell_prefetch,
     .bytes = cell_bytes,
     .expired = cell_expired,
 };

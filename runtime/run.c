@@ -5,6 +5,7 @@
 
 #include "base/dirs.h"
 #include "base/logline.h"
+#include "base/text.h"
 #include "broker/net.h"
 #include "runtime/run_threads.h"
 
@@ -24,7 +25,8 @@ int run_port(const struct run *r)
     return r->net == NULL ? 0 : net_port(r->net);
 }
 
-// --- topics ---------------------------------------------------------------------------------------
+// --- topics
+// ---------------------------------------------------------------------------------------
 
 static int32_t existing_partitions(void *arg, const char *topic)
 {
@@ -46,8 +48,11 @@ static int create_topic(struct log *log, const struct log_topic_spec *spec, stru
 static int create_internal(struct run *r, struct log *log, struct err *err)
 {
     char name[300];
-    struct log_topic_spec s = {.name = name, .partitions = 1, .cleanup = LOG_CLEANUP_COMPACT,
-                               .delete_retention_ms = ROWS_RETENTION_MS, .retention_ms = -1,
+    struct log_topic_spec s = {.name = name,
+                               .partitions = 1,
+                               .cleanup = LOG_CLEANUP_COMPACT,
+                               .delete_retention_ms = ROWS_RETENTION_MS,
+                               .retention_ms = -1,
                                .max_message_bytes = -1};
     snprintf(name, sizeof(name), "%s-tasks", r->plan->graph->app);
     if (create_topic(log, &s, err) != 0)
@@ -76,6 +81,32 @@ static int create_changelogs(struct run *r, struct log *log, const struct plan_s
     return 0;
 }
 
+static const char *topic_name(void *arg, int i)
+{
+    const struct plan *p = arg;
+    return (uint32_t)i < p->topics_count ? p->topics[i].name : NULL;
+}
+
+// A sink reads what this app writes, or a topic that is there already; anything else is a typo.
+static int check_sinks(struct run *r, struct err *err)
+{
+    const struct graph *g = r->plan->graph;
+    for (uint32_t i = 0; i < g->connectors_count; i++) {
+        const struct connector_spec *c = &g->connectors[i];
+        struct plan_topic *t = &r->plan->topics[plan_topic_find(r->plan, c->topic)];
+        if (!c->is_sink || t->written || existing_partitions(r, c->topic) != 0)
+            continue;
+        t->name = ""; // not its own neighbour
+        const char *near = text_nearest(c->topic, topic_name, r->plan);
+        return err_set(err, ERR_INVALID,
+                       "%s: sink '%s' reads topic '%s', which this app does not write and the log "
+                       "does not have%s%s%s",
+                       c->where, c->name, c->topic, near == NULL ? "" : "; did you mean '",
+                       near == NULL ? "" : near, near == NULL ? "" : "'?");
+    }
+    return 0;
+}
+
 static int create_topics(struct run *r, struct err *err)
 {
     struct log *log;
@@ -97,7 +128,8 @@ static int create_topics(struct run *r, struct err *err)
     return rc;
 }
 
-// --- stats ----------------------------------------------------------------------------------------
+// --- stats
+// ----------------------------------------------------------------------------------------
 
 static struct task_stats *stats_of(void *arg, const struct plan_sub *s, int32_t partition)
 {
@@ -172,7 +204,8 @@ void run_totals(struct run *r, struct run_totals *t)
     pthread_mutex_unlock(&r->lock);
 }
 
-// --- starting -------------------------------------------------------------------------------------
+// --- starting
+// -------------------------------------------------------------------------------------
 
 static int open_db(struct run *r, struct err *err)
 {
@@ -211,6 +244,7 @@ static void worker_settings(struct run *r)
         .stats = stats_of,
         .stats_arg = r,
         .task_finished = task_finished,
+        .stop = &r->stop_workers,
     };
 }
 
@@ -276,9 +310,8 @@ static int start_threads(struct run *r, struct err *err)
 
 static int start_broker(struct run *r, struct err *err)
 {
-    struct broker_config c = {.dir = r->options.data_dir,
-                              .durability = r->options.durability,
-                              .auto_create = true};
+    struct broker_config c = {
+        .dir = r->options.data_dir, .durability = r->options.durability, .auto_create = true};
     if (broker_open(&c, &r->broker, err) != 0)
         return -1;
     if (r->options.listen == NULL)
@@ -296,7 +329,7 @@ static int start(struct run *r, struct err *err)
         make_connectors(r, err) != 0 || start_broker(r, err) != 0)
         return -1;
     if (plan_partitions_fix(r->plan, existing_partitions, r, err) != 0 ||
-        create_topics(r, err) != 0)
+        check_sinks(r, err) != 0 || create_topics(r, err) != 0)
         return -1;
     make_stats(r);
     if (r->plan->subs_count != 0 && open_db(r, err) != 0)
@@ -320,7 +353,8 @@ int run_start(const struct run_options *o, struct run **out, struct err *err)
     return 0;
 }
 
-// --- waiting and stopping -------------------------------------------------------------------------
+// --- waiting and stopping
+// -------------------------------------------------------------------------
 
 static bool all_done(struct run *r)
 {

@@ -50,6 +50,7 @@ struct task_env { // what a worker lends its tasks; borrowed for the task's life
     const char *tasks_name; // `<app>-tasks`
     bool bounded;
     uint32_t dead_letters_topic, tasks_topic; // log handles
+    const _Atomic bool *stop; // set by another thread: end the step at the next record; may be NULL
     // Bounded runs: true once nothing upstream of this process can write the topic any more.
     bool (*upstream_done)(void *arg, const struct plan_input *in);
     void *upstream_arg;
@@ -119,6 +120,7 @@ struct task {
     bool reported;            // counted by the worker
     bool stopping;            // a record failed and the app says stop
     bool changed;             // something to commit
+    bool slow;                // the last record took long (it failed): let the worker look up
     uint64_t processed;       // since the last markers
     struct task_stats *stats;
     struct err err;

@@ -47,6 +47,9 @@ struct cell_ops {
     void (*encode)(void *arg, void *state,
                    void (*row)(void *row_arg, struct slice sub_key, struct slice value),
                    void *row_arg);
+    // Brings what encode will read into the cache: step 0 the state itself, some cells later step 1
+    // what hangs on it. NULL: nothing.
+    void (*prefetch)(void *arg, const void *state, uint32_t step);
     size_t (*bytes)(void *arg, const void *state); // memory in use, for the cache's budget
     // Expiry: true if nothing in the row can matter once the watermark is `watermark`. NULL: never.
     bool (*expired)(void *arg, struct slice sub_key, struct slice value, int64_t watermark);
