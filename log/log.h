@@ -38,6 +38,7 @@ struct log_topic_spec {
     int64_t retention_bytes;     // -1: unbounded; 0: default
     int64_t segment_bytes;       // 0: default
     int64_t delete_retention_ms; // how long tombstones stay; 0: default
+    int32_t max_message_bytes;   // -1: unbounded; 0: default
 };
 
 struct log_topic_info {

@@ -152,6 +152,8 @@ static int native_topic_create(struct log *l, const struct log_topic_spec *s, st
         config.segment_bytes = s->segment_bytes;
     if (s->delete_retention_ms != 0)
         config.delete_retention_ms = s->delete_retention_ms;
+    if (s->max_message_bytes != 0)
+        config.max_message_bytes = s->max_message_bytes < 0 ? 0 : s->max_message_bytes;
     e->code = ERR_NONE;
     enum broker_error code = broker_topic_create(c->broker, s->name, s->partitions, &config, e);
     return code == BROKER_OK ? 0 : broker_said(e, code, "create", s->name);

@@ -43,6 +43,8 @@ static int create_topic(struct log *log, const struct log_topic_spec *spec, stru
     return err_wrap(err, "creating topic %s", spec->name);
 }
 
+// Our own topics take what comes of records that the user's topics took: a letter is larger than its
+// record, a row may hold many. A limit there would stop the app at the same place for ever.
 static int create_internal(struct run *r, struct log *log, struct err *err)
 {
     char name[300];
@@ -50,7 +52,8 @@ static int create_internal(struct run *r, struct log *log, struct err *err)
                                .partitions = 1,
                                .cleanup = LOG_CLEANUP_COMPACT,
                                .delete_retention_ms = ROWS_RETENTION_MS,
-                               .retention_ms = -1};
+                               .retention_ms = -1,
+                               .max_message_bytes = -1};
     snprintf(name, sizeof(name), "%s-tasks", r->plan->graph->app);
     if (create_topic(log, &s, err) != 0)
         return -1;
@@ -70,7 +73,8 @@ static int create_changelogs(struct run *r, struct log *log, const struct plan_s
                                    .partitions = sub->partitions,
                                    .cleanup = LOG_CLEANUP_COMPACT,
                                    .delete_retention_ms = ROWS_RETENTION_MS,
-                                   .retention_ms = -1};
+                                   .retention_ms = -1,
+                                   .max_message_bytes = -1};
         if (create_topic(log, &s, err) != 0)
             return -1;
     }
@@ -114,7 +118,8 @@ static int create_topics(struct run *r, struct err *err)
         struct log_topic_spec s = {.name = t->name,
                                    .partitions = t->partitions,
                                    .cleanup = LOG_CLEANUP_DELETE,
-                                   .retention_ms = -1};
+                                   .retention_ms = -1,
+                                   .max_message_bytes = t->role == PLAN_REPARTITION ? -1 : 0};
         rc = create_topic(log, &s, err);
     }
     for (uint32_t i = 0; rc == 0 && i < r->plan->subs_count; i++)

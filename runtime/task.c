@@ -299,6 +299,12 @@ static int one_record(struct task *t, uint32_t index)
 
 // --- choosing the input ---------------------------------------------------------------------------
 
+// A bounded run does not go on for what others write meanwhile.
+static bool at_stop(const struct task_input *in, const struct rec *head)
+{
+    return in->stop_at >= 0 && (head != NULL ? head->offset : in->intake.position) >= in->stop_at;
+}
+
 // Nothing was fetched yet may mean that nothing is there: ask once.
 static bool at_known_end(struct task *t, struct task_input *in)
 {
@@ -320,6 +326,8 @@ static int choose(struct task *t)
     for (uint32_t i = 0; i < t->inputs_count; i++) {
         struct intake *in = &t->inputs[i].intake;
         const struct rec *head = intake_head(in);
+        if (at_stop(&t->inputs[i], head))
+            continue;
         if (head == NULL) {
             if (!at_known_end(t, &t->inputs[i]))
                 return -1;
@@ -409,10 +417,10 @@ bool task_deliver(struct task *t, struct rec_batch *b)
 
 static bool input_ended(struct task *t, struct task_input *in)
 {
+    if (in->stop_at >= 0)
+        return at_stop(in, intake_head(&in->intake));
     if (intake_head(&in->intake) != NULL)
         return false;
-    if (in->stop_at >= 0)
-        return in->intake.position >= in->stop_at;
     if (!t->env->upstream_done(t->env->upstream_arg, in->plan))
         return false;
     // Upstream wrote its last before it said so: what is in the log now is all.

@@ -322,11 +322,38 @@ static void committed_waits_for_a_pending_transaction(void **state)
     pthread_join(thread, NULL);
 }
 
+// A record of 2 MiB: too much by default, taken by a topic without a bound.
+static void test_large_record(void **state)
+{
+    struct fixture *f = *state;
+    const struct log_ops *ops = f->l->ops;
+    struct log_topic_spec spec = {.name = "large", .partitions = 1, .max_message_bytes = -1};
+    struct log_tp tp = {f->t, 0};
+    uint8_t *bytes = check_alloc(calloc(2, 1 << 20));
+    struct log_record r = {.time = 5, .value = slice_of(bytes, 2 << 20)};
+    struct rec_batch b;
+    assert_int_equal(ops->begin(f->l, &e), 0);
+    assert_int_equal(ops->append(f->l, tp, &r, &e), -1);
+    assert_int_equal(e.code, ERR_LIMIT);
+    assert_int_equal(ops->topic_create(f->l, &spec, &e), 0);
+    assert_int_equal(ops->topic_open(f->l, "large", &tp.topic, NULL, &e), 0);
+    assert_int_equal(ops->append(f->l, tp, &r, &e), 0);
+    assert_int_equal(ops->commit(f->l, NULL, NULL, 0, &e), LOG_COMMITTED);
+    assert_int_equal(ops->assign(f->l, tp, 0, &e), 0);
+    assert_int_equal(ops->poll(f->l, 0, &b, &e), 1);
+    assert_int_equal(b.count, 1);
+    assert_int_equal(b.recs[0].value.n, 2 << 20);
+    ops->release(f->l, &b);
+    assert_int_equal(ops->unassign(f->l, tp, &e), 0);
+    free(bytes);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        CASE(test_large_record),
         CASE(written_is_read),
         CASE(it_is_there_after_a_reopen),
         CASE(large_transactions),

@@ -399,6 +399,29 @@ static void test_no_tasks(void **state)
     wrig_close(&r);
 }
 
+// A bounded run reads what was there when it began, though somebody goes on writing.
+static void test_bounded_beside_a_writer(void **state)
+{
+    struct wrig r;
+    int rc = 0, fed = 3;
+    (void)state;
+    wrig_open(&r, wrig_counts, 1);
+    r.env.bounded = true;
+    feed_some(&r, 0, fed);
+    wrig_start(&r);
+    for (; rc != 2 && fed < 300; fed++) {
+        rc = worker_step(r.worker, 0, &r.err);
+        assert_true(rc >= 0);
+        feed_some(&r, fed, fed + 1);
+    }
+    assert_int_equal(rc, 2);
+    counted_to(&r, 3);
+    wrig_stop(&r);
+    assert_int_equal(wrig_run(&r), 2); // the next run takes the rest
+    counted_to(&r, (uint32_t)fed);
+    wrig_close(&r);
+}
+
 #define W(f) cmocka_unit_test_teardown(f, wrig_teardown)
 
 int main(void)
@@ -418,6 +441,7 @@ int main(void)
         W(test_flush_fails_for_good),
         W(test_commit_refused_for_good),
         W(test_bounded),
+        W(test_bounded_beside_a_writer),
         W(test_no_tasks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
