@@ -31,7 +31,7 @@ void *arena_grow(struct arena *a, size_t size); // the slow path of arena_alloc
 
 static inline void *arena_alloc(struct arena *a, size_t size)
 {
-    size = (size + 7) & ~(size_t)7;
+    size = (size + 7 + (size == 0)) & ~(size_t)7; // even nothing gets a place of its own
     if (__builtin_expect((size_t)(a->end - a->next) < size, 0))
         return arena_grow(a, size);
     void *p = a->next;

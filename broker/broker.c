@@ -16,6 +16,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "base/dirs.h"
 #include "base/logline.h"
 #include "broker/core.h"
 #include "broker/disk.h"
@@ -128,7 +129,7 @@ static int start(struct broker *b, struct err *e)
     char path[SEGMENT_PATH];
     struct buf meta;
     snprintf(path, sizeof(path), "%s/topics", b->dir);
-    if (disk_make_dir(b->dir, e) < 0 || lock_dir(b, e) < 0 || disk_make_dir(path, e) < 0 ||
+    if (dirs_make(b->dir, e) < 0 || lock_dir(b, e) < 0 || disk_make_dir(path, e) < 0 ||
         journal_init(&b->journal, b, e) < 0)
         return -1;
     buf_init(&meta);

@@ -132,6 +132,13 @@ static int fit(struct segment *s, struct err *e)
     return 0;
 }
 
+// When the file was written last, as far as the file system knows.
+static int64_t written_ms(const struct segment *s)
+{
+    struct stat st;
+    return fstat(s->fd, &st) == 0 ? (int64_t)st.st_mtim.tv_sec * 1000 : 0;
+}
+
 static int finish_partition(struct broker_partition *p, struct err *e)
 {
     partition_replace(p, 0, partition_obsolete(p), NULL); // a trim before a roll
@@ -146,7 +153,7 @@ static int finish_partition(struct broker_partition *p, struct err *e)
             return -1;
         if (s->sealed && s->indexed)
             segment_index_save(s, segment_point(s));
-        s->created_ms = active && s->size != 0 ? clk_wall_ms(p->broker->clk) : 0;
+        s->created_ms = active && s->size != 0 ? clk_wall_ms(p->broker->clk) : written_ms(s);
     }
     return 0;
 }

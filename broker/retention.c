@@ -34,10 +34,12 @@ static void drop_obsolete(struct broker_partition *p)
     } while (n == ARRAY_COUNT(gone));
 }
 
+// By its newest record, as Kafka does, but never sooner than retention after it was written: a
+// backfill of years-old events must not vanish at the first housekeeping.
 static bool expired(const struct segment *s, int64_t now, const struct broker_topic_config *c,
                     int64_t total)
 {
-    int64_t time = s->max_time != INT64_MIN ? s->max_time : s->created_ms;
+    int64_t time = s->max_time > s->created_ms ? s->max_time : s->created_ms;
     if (c->retention_ms >= 0 && s->size != 0 && time != 0 && now - time > c->retention_ms)
         return true;
     return c->retention_bytes >= 0 && total - s->size >= c->retention_bytes;

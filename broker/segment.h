@@ -37,7 +37,7 @@ struct segment {
     int64_t size;       // bytes of whole batches
     int64_t end_offset; // after the last batch
     int64_t max_time;   // of data records; INT64_MIN when there is none
-    int64_t created_ms; // wall clock of its first append here; 0: before this start
+    int64_t created_ms; // wall clock of its first append here, or of its file's last change
     atomic_bool dirty;  // has bytes that no sync has covered
     bool sealed;        // no more appends
     bool checkpointed;  // sealed and known, with its size, to the snapshot

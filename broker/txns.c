@@ -299,7 +299,8 @@ static enum broker_error add_offsets(struct broker *b, struct producer *p, const
     buf_init(&entries);
     for (uint32_t i = 0; i < n; i++)
         entry_put_txn_offset(&entries, p->id, group, &offsets[i]);
-    enum broker_error r = journal_submit(&b->journal, buf_slice(&entries), NULL);
+    // Waits: after a crash the transaction might go on without them, and be committed.
+    enum broker_error r = submit_and_wait(b, &entries);
     buf_release(&entries);
     if (r != BROKER_OK)
         return r;

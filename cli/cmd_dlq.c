@@ -14,6 +14,8 @@
 #include "formats/value.h"
 #include "log/batch.h"
 
+enum { CAUSE_SHOWN = 96 }; // bytes in a list
+
 struct dlq {
     struct transport_where where;
     const char *app;
@@ -81,13 +83,18 @@ static int list(struct dlq *d, struct err *err)
     table_init(&t, titles);
     for (uint32_t i = from; i < d->letters.count; i++) {
         const struct letter *l = &d->letters.items[i];
-        char id[24], cause[100];
+        char id[24], cause[CAUSE_SHOWN + 8];
         if (d->json) {
             print_json(l);
             continue;
         }
         snprintf(id, sizeof(id), "%" PRId64, l->offset);
-        snprintf(cause, sizeof(cause), "%.96s", l->cause);
+        int n = snprintf(cause, sizeof(cause), "%s", l->cause);
+        if (n >= (int)sizeof(cause)) { // between two characters
+            for (n = CAUSE_SHOWN; n > 0 && (l->cause[n] & 0xc0) == 0x80; n--)
+                ;
+            snprintf(cause + n, sizeof(cause) - (size_t)n, "…");
+        }
         const char *cells[] = {id, l->app, l->stage, l->where, place(&d->arena, l), cause, NULL};
         table_row(&t, cells);
     }

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/logline.h"
 #include "base/text.h"
 #include "cli/cmd.h"
 #include "cli/params.h"
@@ -155,6 +156,8 @@ static int run_app(const char *command, const char *path, struct settings *s)
                             .commit_ms = s->commit_ms,
                             .memory_bytes = (size_t)s->memory,
                             .durability = s->durability == 1 ? BROKER_OS : BROKER_FSYNC};
+    if (s->quiet)
+        logline_level = LOG_WARN;
     catch_signals();
     if (run_start(&o, &r, &err) != 0)
         return options_fail(command, &err, err.code == ERR_INVALID ? 2 : 1);
@@ -169,7 +172,12 @@ static int run_app(const char *command, const char *path, struct settings *s)
         print_json(&t, now_s() - start, app);
     else if (!s->quiet)
         print_summary(&t, now_s() - start, app);
-    return rc < 0 ? options_fail(command, &err, 1) : 0;
+    if (rc < 0)
+        return options_fail(command, &err, 1);
+    if (!s->bounded || t.dead < t.records || t.dead == 0)
+        return 0;
+    err_set(&err, ERR_SCRIPT, "every record failed; weir dlq list --data %s shows why", s->data);
+    return options_fail(command, &err, 1);
 }
 
 static int parse_and_run(const char *command, const char *about, const char *examples, int argc,

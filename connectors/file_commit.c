@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "connectors/file_commit.h"
 
+#include "base/dirs.h"
 #include "base/buf.h"
 #include "base/failpoint.h"
 #include "base/logline.h"
@@ -249,29 +250,9 @@ static int take_over(struct file_commit *c, struct err *e)
                    c->topic, c->partition);
 }
 
-// As mkdir -p.
-static int make_directories(const char *path, struct err *e)
-{
-    char *copy = check_alloc(strdup(path));
-    int rc = 0;
-    for (char *p = copy + 1; rc == 0; p++) {
-        if (*p != '/' && *p != 0)
-            continue;
-        char was = *p;
-        *p = 0;
-        if (mkdir(copy, 0777) != 0 && errno != EEXIST)
-            rc = err_io(e, "cannot create directory \"%s\"", copy);
-        *p = was;
-        if (was == 0)
-            break;
-    }
-    free(copy);
-    return rc;
-}
-
 static int open_directories(struct file_commit *c, struct err *e)
 {
-    if (make_directories(c->path, e) != 0)
+    if (dirs_make(c->path, e) != 0)
         return -1;
     c->dir = open(c->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (c->dir < 0)

@@ -26,7 +26,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-enum { STEP_ROWS = 4096, COMMIT_BYTES = 4 << 20 };
+enum { STEP_ROWS = 4096, COMMIT_BYTES = 4 << 20, REFUSED_MAX = 20 };
 
 struct file_source {
     struct connector base;
@@ -45,7 +45,12 @@ struct file_source {
     bool switching; // a next file was seen; the current one gets one more look
     bool told_waiting;
     bool finished;
+    int refused;       // commits, in a row
+    bool idle;         // no row for idle_after
+    int told;          // flags of the last marker of this life; -1: none yet
     int64_t next_poll; // monotonic ms
+    int64_t now_ms;    // monotonic, of this step
+    int64_t active_ms; // when the last row came
     int64_t wall_ms;   // of this step, for sources without a time field
     uint64_t done_raw; // bytes of finished files, for progress
     struct buf scratch;
@@ -177,10 +182,12 @@ static int commit_source(struct file_source *s, bool end, struct err *e)
     int64_t watermark = s->pos.max_time;
     if (watermark > INT64_MIN + s->conf.max_out_of_order)
         watermark -= s->conf.max_out_of_order;
+    uint8_t flags = end ? MARKER_END : s->idle ? MARKER_IDLE : 0;
     struct source_mark mark = {
-        .announce = end || s->pos.ended || watermark != s->pos.watermark,
+        .announce = end || s->pos.ended || watermark != s->pos.watermark ||
+                    (s->told < 0 ? flags != 0 || s->log.open : flags != s->told),
         .watermark = watermark,
-        .flags = end ? MARKER_END : 0,
+        .flags = flags,
     };
     if (!s->log.open && !mark.announce && memcmp(&s->pos, &s->committed, sizeof s->pos) == 0)
         return 0;
@@ -196,9 +203,17 @@ static int commit_source(struct file_source *s, bool end, struct err *e)
     FAILPOINT("source.after_commit");
     if (rc < 0)
         return -1;
+    if (rc == 1 && ++s->refused >= REFUSED_MAX) { // such as: somebody deleted the topic
+        e->code = ERR_AGAIN;
+        return err_wrap(e, "source \"%s\": gave up after %d attempts to commit", s->ctx->spec->name,
+                        REFUSED_MAX);
+    }
     if (rc == 1)
         return rewind_source(s, e) == 0 ? 1 : -1;
+    s->refused = 0;
     s->committed = s->pos;
+    if (mark.announce)
+        s->told = flags;
     publish_stats(s);
     return 0;
 }
@@ -297,6 +312,8 @@ static int take_row(struct file_source *s, struct err *e)
     }
     if (row.kind == ROW_MORE)
         return 0;
+    s->active_ms = s->now_ms;
+    s->idle = false;
     // On a restart of a file without header the first row only made the plan.
     bool replay = s->resume;
     if (!replay && row.kind == ROW_BAD && set_aside(s, &row, e) != 0)
@@ -327,6 +344,7 @@ static int torn(struct file_source *s, struct err *e)
 static int wait_for_more(struct file_source *s, int64_t now, struct err *e)
 {
     s->next_poll = now + s->conf.poll_ms;
+    s->idle = now - s->active_ms >= s->conf.idle_after_ms;
     int rc = commit_source(s, false, e);
     return rc < 0 ? -1 : rc == 1 ? 1 : 0;
 }
@@ -473,6 +491,8 @@ static int file_source_open(struct connector_ctx *ctx, struct connector **out, s
         return -1;
     }
     s->follow = s->conf.follow && !ctx->bounded;
+    s->told = -1;
+    s->active_ms = clk_mono_ms(ctx->clk);
     s->commit_ms = s->conf.commit_ms >= 0 ? s->conf.commit_ms : ctx->commit_ms;
     if (source_log_open(&s->log, ctx, e) != 0 || source_rows_new(&s->conf.rows, &s->rows, e) != 0 ||
         load_position(s, e) != 0) {
@@ -499,7 +519,7 @@ static int file_source_step(struct connector *c, struct err *e)
     struct file_source *s = (struct file_source *)c;
     if (s->finished)
         return 2;
-    int64_t now = clk_mono_ms(s->ctx->clk);
+    int64_t now = s->now_ms = clk_mono_ms(s->ctx->clk);
     if (now < s->next_poll)
         return 0;
     if (s->conf.time_field == NULL)

@@ -20,6 +20,8 @@ const struct setting source_conf_table[] = {
     {"commit_rows", SETTING_COUNT, false, "20000", "most rows in one transaction"},
     {"commit_ms", SETTING_COUNT, false, NULL, "longest time between commits"},
     {"poll", SETTING_DURATION, false, "200ms", "how often to look for more at the end"},
+    {"idle_after", SETTING_DURATION, false, "30s",
+     "say that nothing comes when there was no row for so long (following only)"},
     {"max_row_bytes", SETTING_COUNT, false, "1048576", "a longer row is set aside"},
     {NULL, SETTING_TEXT, false, NULL, NULL},
 };
@@ -115,6 +117,7 @@ int source_conf_read(const struct connector_spec *spec, struct arena *a, struct 
     c->commit_rows = settings_count(spec, t, "commit_rows");
     c->commit_ms = settings_given(spec, "commit_ms") ? settings_count(spec, t, "commit_ms") : -1;
     c->poll_ms = settings_duration(spec, t, "poll");
+    c->idle_after_ms = settings_duration(spec, t, "idle_after");
     if (c->pattern[0] == 0 || strlen(c->pattern) >= PATH_MAX)
         return settings_fail(spec, "path", e, "must be the path of a file, or a pattern");
     if (c->commit_rows == 0)

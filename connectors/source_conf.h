@@ -14,7 +14,7 @@ struct source_conf { // texts live in the arena it was read with
     enum spread spread;
     int64_t block; // rows in a block
     bool follow;
-    int64_t max_out_of_order, commit_rows, poll_ms;
+    int64_t max_out_of_order, commit_rows, poll_ms, idle_after_ms;
     int64_t commit_ms; // -1: the runtime's
 };
 

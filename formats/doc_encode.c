@@ -148,6 +148,8 @@ static int encode_json(struct doc *d, const struct codec *to, struct buf *out, s
         return splice(d, out, e);
     if (doc_merge(d, e) != 0) // nobody may have looked at it: what is no JSON goes no further
         return -1;
+    if (d->whole && doc_validate(d, e) != 0)
+        return -1;
     if (to->plan != NULL && d->whole)
         return err_set(e, ERR_CORRUPT,
                        "wanted a record with the schema's fields, found another value");

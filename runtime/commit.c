@@ -4,7 +4,7 @@
 #include "base/failpoint.h"
 #include "base/logline.h"
 
-enum { UNKNOWN_TRIES = 5 };
+enum { UNKNOWN_TRIES = 5, FLUSH_TRIES = 10, REFUSED_TRIES = 20 };
 
 void commit_init(struct commit *c, struct log *log, struct db *db, const char *group)
 {
@@ -101,17 +101,23 @@ int commit_run(struct commit *c, struct task **tasks, uint32_t n, struct err *er
         return -1;
     int offsets = flush_all(c, tasks, n, err);
     if (offsets < 0) {
+        if (++c->flush_failures == FLUSH_TRIES)
+            return err_wrap(err, "gave up after %d attempts to commit", FLUSH_TRIES);
         logline(LOG_WARN, "commit", "aborted: %s", err->text);
         return commit_abort(c, tasks, n, err);
     }
+    c->flush_failures = 0;
     FAILPOINT_STOP("commit.flushed", err);
     switch (send(c, (uint32_t)offsets, err)) {
     case LOG_COMMITTED:
         c->open = false;
+        c->refusals = 0;
         return apply(c, tasks, n, err);
     case LOG_ABORTED:
-        logline(LOG_WARN, "commit", "aborted: %s", err->text);
         c->open = false;
+        if (++c->refusals >= REFUSED_TRIES) // such as: somebody deleted a topic
+            return err_wrap(err, "gave up after %d attempts to commit", REFUSED_TRIES);
+        logline(LOG_WARN, "commit", "aborted: %s", err->text);
         return rewind_all(c, tasks, n, err);
     case LOG_FENCED:
         return err_set(err, ERR_FENCED,
@@ -119,6 +125,6 @@ int commit_run(struct commit *c, struct task **tasks, uint32_t n, struct err *er
     case LOG_UNKNOWN:
         break;
     }
-    return err_set(err, ERR_UNKNOWN, "the outcome of a commit stays unknown; starting over from "
-                                     "what the log says");
+    err->code = ERR_UNKNOWN; // whatever the log made of it: reopen
+    return err_wrap(err, "the outcome of a commit stays unknown (what the log holds decides)");
 }

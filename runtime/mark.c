@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/mark.h"
 
-enum { MARK_VERSION = 1, MARK_ITEMS_MAX = 4096 };
+enum { MARK_WITHOUT_TIME = 1, MARK_VERSION = 2, MARK_ITEMS_MAX = 4096 };
 
 void mark_encode(const struct mark *m, struct buf *out)
 {
     buf_u8(out, MARK_VERSION);
     buf_uvarint(out, m->epoch);
+    buf_u64(out, (uint64_t)m->wall_ms);
     buf_u64(out, (uint64_t)m->watermark);
     buf_uvarint(out, m->inputs_count);
     for (uint32_t i = 0; i < m->inputs_count; i++) {
@@ -48,9 +49,11 @@ int mark_decode(struct slice bytes, struct arena *a, struct mark *m, struct err 
 {
     struct cur c = cur_of(bytes);
     *m = (struct mark){0};
-    if (cur_u8(&c) != MARK_VERSION)
+    uint8_t version = cur_u8(&c);
+    if (version != MARK_VERSION && version != MARK_WITHOUT_TIME)
         return err_set(err, ERR_CORRUPT, "task mark of an unknown version");
     m->epoch = cur_uvarint(&c);
+    m->wall_ms = version == MARK_WITHOUT_TIME ? INT64_MIN : (int64_t)cur_u64(&c);
     m->watermark = (int64_t)cur_u64(&c);
     m->inputs_count = count(&c);
     m->inputs = arena_alloc(a, sizeof(*m->inputs) * (m->inputs_count + 1));

@@ -31,6 +31,7 @@ struct mark_saved { // an operator's bytes (op_ops.save)
 struct mark {
     uint64_t epoch; // counts this task's commits
     int64_t watermark;
+    int64_t wall_ms; // when it was made; INT64_MIN: a weir that did not say
     struct mark_input *inputs;
     uint32_t inputs_count;
     struct mark_floor *floors;

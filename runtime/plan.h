@@ -97,8 +97,6 @@ int plan_check(const struct plan *, struct err *err);
 // wishes, and checks co-partitioning.
 int plan_partitions_fix(struct plan *, int32_t (*lookup)(void *arg, const char *topic), void *arg,
                         struct err *);
-// Refuses round trips and readers of one topic that disagree; plan_make calls it.
-int plan_check(const struct plan *, struct err *err);
 int plan_topic_find(const struct plan *, const char *name); // index or -1
 const char *plan_store_topic(const struct plan *, const char *store, struct arena *);
 bool plan_node_stateful(const struct node *);

@@ -9,16 +9,45 @@
 
 enum colour { WHITE, GREY, BLACK };
 
+// The line that writes the topic.
+static const char *writer_of(const struct graph *g, const char *topic)
+{
+    for (uint32_t i = 0; i < g->nodes_count; i++) {
+        if (g->nodes[i]->kind == NODE_TO && strcmp(g->nodes[i]->topic, topic) == 0)
+            return g->nodes[i]->where;
+    }
+    return g->app;
+}
+
+// A topic of the user's on the circle: read by a part that is being visited, written by another.
+static const struct plan_topic *topic_of(const struct plan *p, const enum colour *colours)
+{
+    for (uint32_t i = 0; i < p->subs_count; i++) {
+        const struct plan_sub *s = p->subs[i];
+        for (uint32_t k = 0; colours[i] == GREY && k < s->inputs_count; k++) {
+            const struct plan_input *in = &s->inputs[k];
+            for (uint32_t f = 0; f < in->feeders_count; f++) {
+                if (p->topics[in->topic].role != PLAN_REPARTITION &&
+                    colours[in->feeders[f]->id] == GREY)
+                    return &p->topics[in->topic];
+            }
+        }
+    }
+    return NULL;
+}
+
 static int circle(const struct plan *p, const struct plan_sub *s, const struct plan_input *in,
-                  struct err *err)
+                  const enum colour *colours, struct err *err)
 {
     const struct plan_topic *t = &p->topics[in->topic];
+    const struct plan_topic *of_user = t->role == PLAN_REPARTITION ? topic_of(p, colours) : NULL;
+    t = of_user != NULL ? of_user : t;
     if (t->role != PLAN_REPARTITION)
         return err_set(
             err, ERR_INVALID,
-            "topic '%s' is read by app '%s' and written with what comes out of it: records "
+            "%s: topic '%s' is read by app '%s' and written with what comes out of it: records "
             "would go round for ever; write to another topic",
-            t->name, p->graph->app);
+            writer_of(p->graph, t->name), t->name, p->graph->app);
     const struct node *table = NULL;
     for (uint32_t i = 0; i < s->steps_count; i++) {
         if (s->steps[i]->node->kind == NODE_TABLE && s->steps[i]->kind == STEP_NODE)
@@ -40,7 +69,7 @@ static int visit(const struct plan *p, const struct plan_sub *s, enum colour *co
         for (uint32_t f = 0; f < s->inputs[k].feeders_count; f++) {
             const struct plan_sub *from = s->inputs[k].feeders[f];
             if (colours[from->id] == GREY)
-                return circle(p, s, &s->inputs[k], err);
+                return circle(p, s, &s->inputs[k], colours, err);
             if (colours[from->id] == WHITE && visit(p, from, colours, err) != 0)
                 return -1;
         }

@@ -8,7 +8,9 @@
 //   3. read from the floors of RocksDB's own mark up to those ends, apply, and
 //   4. compare: the newest mark's resume offsets must be the group's.
 // RocksDB may lag (the gap is replayed: values are absolute, so any earlier floor is right), never
-// lead: if it does, the log lost its tail or is another one, and the rows are rebuilt, loudly.
+// lead: if it does, the log lost its tail or is another one, and the rows are rebuilt, loudly. Nor
+// may it lag so far that deletions it has not seen may be gone from the changelog: the deleted rows
+// would come back. Then the rows are rebuilt, too.
 #include <inttypes.h>
 
 #include "base/hash.h"
@@ -146,6 +148,11 @@ static const char *distrust(const struct task *t, const struct known *db, const 
                "older copy)";
     if (db->mark.epoch == log->mark.epoch && !slice_eq(db->bytes, log->bytes))
         return "the state is that of another log";
+    // RocksDB flushes when its buffer is full or at a clean stop: a quiet app that is killed after
+    // weeks is weeks behind.
+    if (db->mark.epoch < log->mark.epoch &&
+        db->mark.wall_ms <= clk_wall_ms(t->env->clk) - ROWS_RETENTION_MS)
+        return "it is older than deletions are kept in the changelogs";
     for (uint32_t i = 0; i < t->stores_count; i++) {
         const struct mark_floor *f = mark_floor_of(&db->mark, store_id(t->stores[i].store));
         if (f != NULL && memcmp(f->topic_id, t->stores[i].info.id, 16) != 0)
@@ -154,9 +161,28 @@ static const char *distrust(const struct task *t, const struct known *db, const 
     return NULL;
 }
 
+// Does a changelog begin behind the place from which its rows are missing in RocksDB?
+static int check_starts(struct task *t, const struct mark *db, const char **why, struct err *err)
+{
+    for (uint32_t i = 0; *why == NULL && i < t->stores_count; i++) {
+        const struct mark_floor *f = mark_floor_of(db, store_id(t->stores[i].store));
+        int64_t start;
+        if (f == NULL)
+            continue;
+        if (t->env->log->ops->offset(t->env->log, t->stores[i].changelog, LOG_START, &start, err) !=
+            0)
+            return -1;
+        if (f->offset < start)
+            *why = "rows that it has not seen were deleted from a changelog";
+    }
+    return 0;
+}
+
 static int wipe(struct task *t, const char *why, struct err *err)
 {
-    logline(LOG_WARN, "restore", "%s: rebuilding its state from the changelogs: %s", t->name, why);
+    if (why != NULL)
+        logline(LOG_WARN, "restore", "%s: rebuilding its state from the changelogs: %s", t->name,
+                why);
     for (uint32_t i = 0; i < t->stores_count; i++) {
         if (db_wipe(t->env->db, store_id(t->stores[i].store), t->partition, err) != 0)
             return -1;
@@ -251,7 +277,10 @@ static int restore_rows(struct task *t, const struct known *log_mark, struct err
     if (stored_mark(t, &db_mark, err) != 0)
         return -1;
     const char *why = distrust(t, &db_mark, log_mark);
-    if (why != NULL && wipe(t, why, err) != 0)
+    if (db_mark.found && why == NULL && check_starts(t, &db_mark.mark, &why, err) != 0)
+        return -1;
+    // Without a mark there are no rows, or those of a rebuild that did not get to its end.
+    if ((why != NULL || !db_mark.found) && wipe(t, why, err) != 0)
         return -1;
     const struct mark *from = db_mark.found && why == NULL ? &db_mark.mark : NULL;
     struct db_batch *batch = db_batch_new();

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/dirs.h"
 #include "base/logline.h"
+#include "base/text.h"
 #include "broker/net.h"
 #include "runtime/run_threads.h"
 
@@ -12,7 +13,6 @@ enum {
     MEMORY_BYTES = 128 << 20,
     COMMIT_MS_LIVE = 100,
     COMMIT_MS_BOUNDED = 1000,
-    ROWS_RETENTION_MS = 7 * 86400000, // tombstones of changelogs stay this long
 };
 
 const struct plan *run_plan(const struct run *r)
@@ -25,7 +25,8 @@ int run_port(const struct run *r)
     return r->net == NULL ? 0 : net_port(r->net);
 }
 
-// --- topics ---------------------------------------------------------------------------------------
+// --- topics
+// ---------------------------------------------------------------------------------------
 
 static int32_t existing_partitions(void *arg, const char *topic)
 {
@@ -45,8 +46,11 @@ static int create_topic(struct log *log, const struct log_topic_spec *spec, stru
 static int create_internal(struct run *r, struct log *log, struct err *err)
 {
     char name[300];
-    struct log_topic_spec s = {.name = name, .partitions = 1, .cleanup = LOG_CLEANUP_COMPACT,
-                               .delete_retention_ms = ROWS_RETENTION_MS, .retention_ms = -1};
+    struct log_topic_spec s = {.name = name,
+                               .partitions = 1,
+                               .cleanup = LOG_CLEANUP_COMPACT,
+                               .delete_retention_ms = ROWS_RETENTION_MS,
+                               .retention_ms = -1};
     snprintf(name, sizeof(name), "%s-tasks", r->plan->graph->app);
     if (create_topic(log, &s, err) != 0)
         return -1;
@@ -73,6 +77,32 @@ static int create_changelogs(struct run *r, struct log *log, const struct plan_s
     return 0;
 }
 
+static const char *topic_name(void *arg, int i)
+{
+    const struct plan *p = arg;
+    return (uint32_t)i < p->topics_count ? p->topics[i].name : NULL;
+}
+
+// A sink reads what this app writes, or a topic that is there already; anything else is a typo.
+static int check_sinks(struct run *r, struct err *err)
+{
+    const struct graph *g = r->plan->graph;
+    for (uint32_t i = 0; i < g->connectors_count; i++) {
+        const struct connector_spec *c = &g->connectors[i];
+        struct plan_topic *t = &r->plan->topics[plan_topic_find(r->plan, c->topic)];
+        if (!c->is_sink || t->written || existing_partitions(r, c->topic) != 0)
+            continue;
+        t->name = ""; // not its own neighbour
+        const char *near = text_nearest(c->topic, topic_name, r->plan);
+        return err_set(err, ERR_INVALID,
+                       "%s: sink '%s' reads topic '%s', which this app does not write and the log "
+                       "does not have%s%s%s",
+                       c->where, c->name, c->topic, near == NULL ? "" : "; did you mean '",
+                       near == NULL ? "" : near, near == NULL ? "" : "'?");
+    }
+    return 0;
+}
+
 static int create_topics(struct run *r, struct err *err)
 {
     struct log *log;
@@ -93,16 +123,20 @@ static int create_topics(struct run *r, struct err *err)
     return rc;
 }
 
-// --- stats ----------------------------------------------------------------------------------------
+// --- stats
+// ----------------------------------------------------------------------------------------
 
 static struct task_stats *stats_of(void *arg, const struct plan_sub *s, int32_t partition)
 {
     return &((struct run *)arg)->stats[s->id][partition];
 }
 
-static void task_finished(void *arg, const struct plan_sub *s)
+// Counted once each: a reopened worker tells of its tasks again.
+static void task_finished(void *arg, const struct plan_sub *s, int32_t partition)
 {
-    atomic_fetch_sub(&((struct run *)arg)->unfinished[s->id], 1);
+    struct run *r = arg;
+    if (!atomic_exchange(&r->stats[s->id][partition].finished, true))
+        atomic_fetch_sub(&r->unfinished[s->id], 1);
 }
 
 static void make_stats(struct run *r)
@@ -165,28 +199,16 @@ void run_totals(struct run *r, struct run_totals *t)
     pthread_mutex_unlock(&r->lock);
 }
 
-// --- starting -------------------------------------------------------------------------------------
-
-static int make_dirs(struct run *r, char *state_dir, size_t size, struct err *err)
-{
-    const char *dir = r->options.data_dir, *app = r->plan->graph->app;
-    const char *const parts[] = {"", "/apps", "/apps/%s", "/apps/%s/0"};
-    for (uint32_t i = 0; i < ARRAY_COUNT(parts); i++) {
-        char tail[512];
-        snprintf(tail, sizeof(tail), parts[i], app);
-        snprintf(state_dir, size, "%s%s", dir, tail);
-        if (mkdir(state_dir, 0755) != 0 && errno != EEXIST)
-            return err_io(err, "cannot make the directory %s", state_dir);
-    }
-    return 0;
-}
+// --- starting
+// -------------------------------------------------------------------------------------
 
 static int open_db(struct run *r, struct err *err)
 {
     char dir[4096];
     size_t memory = r->options.memory_bytes == 0 ? MEMORY_BYTES : r->options.memory_bytes;
     struct db_options o = {.block_cache_bytes = memory / 8, .write_buffer_bytes = memory / 4};
-    if (make_dirs(r, dir, sizeof(dir), err) != 0)
+    snprintf(dir, sizeof(dir), "%s/apps/%s/0", r->options.data_dir, r->plan->graph->app);
+    if (dirs_make(dir, err) != 0)
         return -1;
     return db_open(dir, &o, &r->db, err);
 }
@@ -217,6 +239,7 @@ static void worker_settings(struct run *r)
         .stats = stats_of,
         .stats_arg = r,
         .task_finished = task_finished,
+        .stop = &r->stop_workers,
     };
 }
 
@@ -282,9 +305,8 @@ static int start_threads(struct run *r, struct err *err)
 
 static int start_broker(struct run *r, struct err *err)
 {
-    struct broker_config c = {.dir = r->options.data_dir,
-                              .durability = r->options.durability,
-                              .auto_create = true};
+    struct broker_config c = {
+        .dir = r->options.data_dir, .durability = r->options.durability, .auto_create = true};
     if (broker_open(&c, &r->broker, err) != 0)
         return -1;
     if (r->options.listen == NULL)
@@ -302,7 +324,7 @@ static int start(struct run *r, struct err *err)
         make_connectors(r, err) != 0 || start_broker(r, err) != 0)
         return -1;
     if (plan_partitions_fix(r->plan, existing_partitions, r, err) != 0 ||
-        create_topics(r, err) != 0)
+        check_sinks(r, err) != 0 || create_topics(r, err) != 0)
         return -1;
     make_stats(r);
     if (r->plan->subs_count != 0 && open_db(r, err) != 0)
@@ -326,7 +348,8 @@ int run_start(const struct run_options *o, struct run **out, struct err *err)
     return 0;
 }
 
-// --- waiting and stopping -------------------------------------------------------------------------
+// --- waiting and stopping
+// -------------------------------------------------------------------------
 
 static bool all_done(struct run *r)
 {

@@ -178,7 +178,7 @@ static void note_opened(struct connector_thread *c)
     c->opened = true;
 }
 
-// One life of a connector. 0: finished or stopped; 1: open again later; -1: give up.
+// One life of a connector. 0: stopped; 2: finished; 1: open again later; -1: give up.
 static int connector_life(struct connector_thread *c, struct err *err)
 {
     struct run *r = c->run;
@@ -203,6 +203,7 @@ static int connector_life(struct connector_thread *c, struct err *err)
                                 .stats = &c->stats,
                                 .dead_letter = put_aside,
                                 .arg = c};
+    bool finished = false;
     int rc = c->ops->open(&ctx, &k, err);
     note_opened(c);
     if (rc == 0) {
@@ -211,13 +212,16 @@ static int connector_life(struct connector_thread *c, struct err *err)
             if (rc == 0)
                 usleep(SOURCE_IDLE_US);
         }
+        finished = rc == 2;
         if (rc >= 0)
             rc = c->ops->commit(k, err);
         c->ops->close(k);
     }
     log->ops->close(log);
+    if (rc >= 0)
+        return finished ? 2 : 0;
     bool again = err->code == ERR_AGAIN || err->code == ERR_IO || err->code == ERR_UNKNOWN;
-    return rc >= 0 ? 0 : again && !r->options.bounded ? 1 : -1;
+    return again && !r->options.bounded ? 1 : -1;
 }
 
 // Interruptible by a stop.
@@ -261,7 +265,9 @@ void *run_connector_main(void *arg)
         connector_name(c->spec, &err);
         run_fail(c->run, &err);
     }
-    if (rc == 0 && c->run->options.bounded)
+    // A source that was stopped is not at its end: workers that took it for that would close windows
+    // whose records come with the next run.
+    if (rc == 2 && c->run->options.bounded)
         atomic_store(&c->stats.finished, true);
     if (c->spec->is_sink)
         atomic_fetch_add(&c->run->sinks_done, 1);

@@ -8,7 +8,7 @@
 #include "base/text.h"
 #include "log/origin.h"
 
-enum { DROP_SAMPLES = 3 };
+enum { DROP_SAMPLES = 3, CLOCK_RECORDS = 64, STEP_MS = 50 };
 
 // --- what operators call --------------------------------------------------------------------------
 
@@ -88,6 +88,7 @@ static int set_aside(struct op_ctx *ctx, const struct op *at, const struct msg *
                        "\"dead_letter\" the record is set aside",
                        where, m->topic, m->partition, offset, cause);
     }
+    t->slow = true;
     struct dead_letter d = {.app = t->env->plan->graph->app,
                             .stage = at == NULL ? "input" : at->name,
                             .where = where,
@@ -143,10 +144,21 @@ static int tell_all(struct task *t, int64_t w)
     return 0;
 }
 
+// Records that were held before a restart are being read again: they belong before whatever the
+// other inputs say by now.
+static bool replaying(const struct task *t)
+{
+    for (uint32_t i = 0; i < t->inputs_count; i++) {
+        if (t->inputs[i].intake.position < t->inputs[i].replay_until)
+            return true;
+    }
+    return false;
+}
+
 static int advance(struct task *t)
 {
     int64_t w = t->wm.watermark;
-    if (w <= t->ctx.watermark)
+    if (w <= t->ctx.watermark || replaying(t))
         return 0;
     if (tell_all(t, w) != 0)
         return -1;
@@ -257,11 +269,13 @@ static int one_data_record(struct task *t, uint32_t index, const struct rec *rec
                 m.time);
         return set_aside(&t->ctx, NULL, &m);
     }
+    if (m.origin.topic == in->topic_hash && m.time > in->foreign_high)
+        in->foreign_high = m.time;
     if (push_roots(t, in, &m) != 0)
         return -1;
     if (m.time > atomic_load_explicit(&t->stats->event_time, memory_order_relaxed))
         atomic_store_explicit(&t->stats->event_time, m.time, memory_order_relaxed);
-    return advance(t);
+    return 0;
 }
 
 static int one_record(struct task *t, uint32_t index)
@@ -271,10 +285,8 @@ static int one_record(struct task *t, uint32_t index)
     int rc = 0;
     if ((rec->flags & REC_MARKER) != 0) {
         struct marker k;
-        if (rec->offset >= in->replay_until && marker_decode(rec->value, &k) == 0) {
+        if (rec->offset >= in->replay_until && marker_decode(rec->value, &k) == 0)
             wm_marker(&t->wm, index, &k);
-            rc = advance(t);
-        }
     } else {
         rc = one_data_record(t, index, rec);
         t->processed++;
@@ -282,7 +294,7 @@ static int one_record(struct task *t, uint32_t index)
     }
     t->changed = true;
     intake_pop(&in->intake);
-    return rc;
+    return rc == 0 ? advance(t) : rc;
 }
 
 // --- choosing the input ---------------------------------------------------------------------------
@@ -334,11 +346,33 @@ static void unpause(struct task *t)
     }
 }
 
+// A step ends early when the worker should look up: a stop was asked for, a record failed (a function
+// that ran out of time took a second), or the step has taken long.
+static bool look_up(struct task *t, uint32_t done, int64_t start_ms)
+{
+    if (t->slow || (t->env->stop != NULL &&
+                    atomic_load_explicit(t->env->stop, memory_order_relaxed)))
+        return true;
+    return done % CLOCK_RECORDS == 0 && clk_mono_ms(t->env->clk) - start_ms > STEP_MS;
+}
+
+static void show_lag(struct task *t)
+{
+    int64_t lag = 0;
+    for (uint32_t i = 0; i < t->inputs_count; i++) {
+        const struct intake *in = &t->inputs[i].intake;
+        lag += in->end_known > in->position ? in->end_known - in->position : 0;
+    }
+    atomic_store_explicit(&t->stats->lag, lag, memory_order_relaxed);
+}
+
 int task_step(struct task *t, uint32_t max, struct err *err)
 {
     uint32_t n = 0;
+    int64_t start_ms = clk_mono_ms(t->env->clk);
     t->ctx.err = err;
     t->ctx.wall_ms = clk_wall_ms(t->env->clk);
+    t->slow = false;
     while (n < max) {
         int i = choose(t);
         if (i < 0)
@@ -346,8 +380,11 @@ int task_step(struct task *t, uint32_t max, struct err *err)
         if (one_record(t, (uint32_t)i) != 0)
             return err_wrap(err, "task %s", t->name);
         n++;
+        if (look_up(t, n, start_ms))
+            break;
     }
     unpause(t);
+    show_lag(t);
     return task_mark_progress(t, err) != 0 ? -1 : (int)n;
 }
 
@@ -358,12 +395,11 @@ bool task_deliver(struct task *t, struct rec_batch *b)
         if (in->tp.topic != b->tp.topic || in->tp.partition != b->tp.partition)
             continue;
         intake_add(&in->intake, b);
+        in->drained_since_ms = -1; // even if it is read to its end again before anybody looks
         if (intake_full(&in->intake)) {
             in->paused = true;
             t->env->log->ops->pause(t->env->log, in->tp, true);
         }
-        atomic_store_explicit(&t->stats->lag, in->intake.end_known - in->intake.position,
-                              memory_order_relaxed);
         return true;
     }
     return false;
@@ -402,6 +438,17 @@ int task_try_end(struct task *t, struct err *err)
     return tell_all(t, INT64_MAX) != 0 ? err_wrap(err, "task %s", t->name) : 1;
 }
 
+// Records of others in a source's topic are waited for like any, once the source has nothing to say.
+static void settle(struct task *t, uint32_t i)
+{
+    const struct task_input *in = &t->inputs[i];
+    int64_t seen;
+    if (in->foreign_high == INT64_MIN || in->plan->node == NULL || in->plan->feeders_count != 0 ||
+        __builtin_sub_overflow(in->foreign_high, in->plan->node->max_out_of_order_ms, &seen))
+        return;
+    wm_settle(&t->wm, i, seen);
+}
+
 int task_idle_check(struct task *t, int64_t mono_ms, struct err *err)
 {
     for (uint32_t i = 0; i < t->inputs_count; i++) {
@@ -410,8 +457,10 @@ int task_idle_check(struct task *t, int64_t mono_ms, struct err *err)
             in->drained_since_ms = -1;
         else if (in->drained_since_ms < 0)
             in->drained_since_ms = mono_ms;
-        else if (in->idle_after_ms >= 0 && mono_ms - in->drained_since_ms >= in->idle_after_ms)
+        else if (in->idle_after_ms >= 0 && mono_ms - in->drained_since_ms >= in->idle_after_ms) {
             wm_idle(&t->wm, i, true);
+            settle(t, i);
+        }
     }
     if (task_marker_flags(t) != t->marked_flags)
         t->changed = true;

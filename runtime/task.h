@@ -30,9 +30,12 @@
 #include "scripts/script.h"
 #include "state/db.h"
 
+enum { ROWS_RETENTION_MS = 7 * 86400000 }; // deletions stay in changelogs at least this long
+
 struct task_stats { // written by the worker, read by others (relaxed)
     _Atomic uint64_t records, emitted, dead, drops[DROP_REASONS];
     _Atomic int64_t watermark, event_time, lag, held;
+    _Atomic bool finished; // bounded: counted as done, once per run
 };
 
 struct task_env { // what a worker lends its tasks; borrowed for the task's life
@@ -47,6 +50,7 @@ struct task_env { // what a worker lends its tasks; borrowed for the task's life
     const char *tasks_name; // `<app>-tasks`
     bool bounded;
     uint32_t dead_letters_topic, tasks_topic; // log handles
+    const _Atomic bool *stop; // set by another thread: end the step at the next record; may be NULL
     // Bounded runs: true once nothing upstream of this process can write the topic any more.
     bool (*upstream_done)(void *arg, const struct plan_input *in);
     void *upstream_arg;
@@ -69,6 +73,7 @@ struct task_input {
     bool paused, ended;
     int64_t drained_since_ms; // monotonic; -1: it has more
     int64_t idle_after_ms;    // -1: never idle
+    int64_t foreign_high;     // highest time of a record that no source of ours wrote; INT64_MIN: none
 };
 
 struct task_output {
@@ -115,6 +120,7 @@ struct task {
     bool reported;            // counted by the worker
     bool stopping;            // a record failed and the app says stop
     bool changed;             // something to commit
+    bool slow;                // the last record took long (it failed): let the worker look up
     uint64_t processed;       // since the last markers
     struct task_stats *stats;
     struct err err;
@@ -132,10 +138,10 @@ int task_step(struct task *t, uint32_t max, struct err *err);
 int task_try_end(struct task *t, struct err *err);
 bool task_pressure(const struct task *t); // a cache wants an early commit
 bool task_drained(const struct task *t);
-// Live runs: inputs at their end for idle_after are not waited for. Call now and then.
 // Markers between the records of a transaction, so that readers need not hold all of it until its end.
 int task_mark_progress(struct task *t, struct err *err);
 uint8_t task_marker_flags(const struct task *t); // what its next markers say
+// Live runs: inputs at their end for idle_after are not waited for. Call with each step.
 int task_idle_check(struct task *t, int64_t mono_ms, struct err *err);
 
 // Commit: rows to the changelogs and into `batch`, markers, the mark. `offsets` gets one entry per

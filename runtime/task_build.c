@@ -136,6 +136,7 @@ static int build_input(struct task *t, uint32_t i, struct err *err)
     in->roots = ops_of(t, in->plan->roots, in->plan->roots_count);
     in->roots_count = in->plan->roots_count;
     in->drained_since_ms = -1;
+    in->foreign_high = INT64_MIN;
     in->idle_after_ms = in->plan->node == NULL ? -1 : in->plan->node->idle_after_ms;
     return 0;
 }
@@ -146,7 +147,8 @@ static void build_watermarks(struct task *t)
     struct wm_input *w = arena_alloc(&t->arena, sizeof(*w) * t->inputs_count);
     for (uint32_t i = 0; i < t->inputs_count; i++) {
         const struct node *n = t->inputs[i].plan->node;
-        bool fed = n == NULL || t->inputs[i].plan->sources_count != 0;
+        bool fed = n == NULL || t->inputs[i].plan->sources_count != 0 ||
+                   t->inputs[i].plan->feeders_count != 0;
         w[i] = (struct wm_input){
             .topic = t->inputs[i].topic_hash,
             .partition = t->partition,

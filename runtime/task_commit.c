@@ -133,7 +133,9 @@ static void mark_saved(struct task *t, struct mark *m)
 static int write_mark(struct task *t, struct db_batch *batch, struct log_offset *offsets,
                       struct err *err)
 {
-    struct mark m = {.epoch = t->mark.epoch + 1, .watermark = t->ctx.watermark};
+    struct mark m = {.epoch = t->mark.epoch + 1,
+                     .watermark = t->ctx.watermark,
+                     .wall_ms = clk_wall_ms(t->env->clk)};
     arena_reset(&t->arena);
     mark_inputs(t, &m, offsets);
     mark_floors(t, &m);

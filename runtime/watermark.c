@@ -173,6 +173,18 @@ void wm_idle(struct wm *w, uint32_t input, bool idle)
     task_update(w);
 }
 
+void wm_settle(struct wm *w, uint32_t input, int64_t time)
+{
+    CHECK(input < w->inputs_count);
+    struct wm_input *in = &w->inputs[input];
+    // INT64_MAX means the end and nothing else.
+    time = time == INT64_MAX ? INT64_MAX - 1 : time;
+    if (!in->idle || !in->writers_idle || time <= in->watermark)
+        return;
+    in->watermark = time;
+    task_update(w);
+}
+
 void wm_end(struct wm *w, uint32_t input)
 {
     CHECK(input < w->inputs_count);

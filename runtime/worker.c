@@ -124,6 +124,7 @@ static int start(struct worker *w, struct err *err)
                                     .cache_bytes = e->cache_bytes,
                                     .tasks_name = w->tasks_topic,
                                     .bounded = e->bounded,
+                                    .stop = e->stop,
                                     .upstream_done = e->upstream_done,
                                     .upstream_arg = e->upstream_arg};
     if (open_names(w, err) != 0)
@@ -237,7 +238,7 @@ static void count_finished(struct worker *w)
             t->reported = true;
             w->finished_count++;
             if (w->env->task_finished != NULL)
-                w->env->task_finished(w->env->upstream_arg, t->sub);
+                w->env->task_finished(w->env->upstream_arg, t->sub, t->partition);
         }
     }
 }

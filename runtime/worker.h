@@ -24,6 +24,7 @@ struct worker_env { // shared by the workers of a process; borrowed
     size_t cache_bytes;  // all record caches of one worker
     int64_t commit_ms;   // 0: 100
     size_t txn_bytes;    // 0: 8 MiB
+    const _Atomic bool *stop; // see task_env
     uint32_t step_records; // per task and step; 0: 512
     // A new client; `transactional_id` NULL: for reading only.
     int (*log_open)(void *arg, const char *transactional_id, struct log **, struct err *);
@@ -32,7 +33,8 @@ struct worker_env { // shared by the workers of a process; borrowed
     void *upstream_arg;
     struct task_stats *(*stats)(void *arg, const struct plan_sub *, int32_t partition);
     void *stats_arg;
-    void (*task_finished)(void *arg, const struct plan_sub *); // bounded: one more task is done
+    // Bounded: a task is done. Said again of the same task when its worker was reopened.
+    void (*task_finished)(void *arg, const struct plan_sub *, int32_t partition);
 };
 
 struct worker {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The DSL's own source, compiled once per process: every task loads a script of its own, and parsing
-// the DSL took most of that. Any thread; the code is immutable once made.
+// The DSL's own source, compiled once per process: every task loads a script of its own, and
+// parsing the DSL took most of that. Any thread; the code is immutable once made.
 #include <pthread.h>
 
 #include "scripts/internal.h"

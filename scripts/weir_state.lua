@@ -215,7 +215,8 @@ local function join_key(self, what, table, by, node)
     -- (A key made by key_by(function) is the user's word that it fits.)
     fail(what .. ": the stream is " .. (self.key and "keyed by '" .. self.key .. "'" or "not known to be keyed") ..
       ", the table by " .. (table.key and "'" .. table.key .. "'" or "its records' keys") ..
-      "; say which field of the stream holds the table's key: by = \"" .. (table.key or "…") .. '"')
+      "; say which field of the stream holds the table's key: by = \"" ..
+      ((not self.schema or self.schema.index[table.key]) and table.key or self.key or "…") .. '"')
   end
   node.by = by or self.key
   node.key_format = table.node.key_format

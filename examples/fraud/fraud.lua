@@ -73,9 +73,9 @@ local features = app
 
 features:to("tx_features", { partitions = partitions })
 
--- No transaction at the terminal in the window: the risk is null.
+-- Without transactions at the terminal in the window the risk is 0.
 features
-  :filter(function(t) return t.amount > alert_amount or (t.terminal_risk_7d or 0) > alert_risk end)
+  :filter(function(t) return t.amount > alert_amount or t.terminal_risk_7d > alert_risk end)
   :to("alerts", { partitions = partitions })
 
 app:sink("training_set", {

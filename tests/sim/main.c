@@ -47,7 +47,6 @@ int main(int argc, char **argv)
     double s = now() - start;
     printf("sim: %" PRIu64 " seeds, %" PRIu64 " failed, %.1f s (%.0f seeds/s), %u events, "
            "%u crashes, %u commit faults\n",
-           seeds, failed, s, (double)seeds / s, totals.events_count, totals.crashes,
-           totals.faults);
+           seeds, failed, s, (double)seeds / s, totals.events_count, totals.crashes, totals.faults);
     return failed == 0 ? 0 : 1;
 }

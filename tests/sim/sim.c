@@ -9,7 +9,7 @@
 #include "log/marker.h"
 #include "log/origin.h"
 
-enum { STEPS_MAX = 200000, CALM_AFTER = 4000, DAY_MS = 86400000 };
+enum { STEPS_MAX = 200000, CALM_AFTER = 4000, LEAP_MS = 3 * 86400000 };
 
 static struct sim *current; // for the failpoint hook
 
@@ -32,33 +32,37 @@ static enum memory_fault at_commit(void *arg)
     if (!chance(s, s->fault_per_mille))
         return MEMORY_NORMAL;
     s->faults++;
-    static const enum memory_fault faults[] = {MEMORY_ABORT, MEMORY_UNKNOWN_APPLIED,
-                                               MEMORY_UNKNOWN_LOST};
+    static const enum memory_fault faults[] = {
+        MEMORY_ABORT,           MEMORY_ABORT,        MEMORY_UNKNOWN_APPLIED, MEMORY_UNKNOWN_APPLIED,
+        MEMORY_UNKNOWN_APPLIED, MEMORY_UNKNOWN_LOST, MEMORY_UNKNOWN_LOST,    MEMORY_FENCE};
     return faults[prng_below(&s->random, ARRAY_COUNT(faults))];
 }
 
-// --- events ---------------------------------------------------------------------------------------
+// --- events
+// ---------------------------------------------------------------------------------------
 
 static void make_events(struct sim *s)
 {
     struct prng *r = &s->random;
     int64_t time = 1530000000000;
+    // Coarse times meet the edges of windows exactly, and each other.
+    int64_t grain = prng_below(r, 3) == 0 ? 900000 : 1;
     s->events_count = 40 + (uint32_t)prng_below(r, 260);
     s->events = check_alloc(calloc(s->events_count, sizeof(*s->events)));
     s->order = check_alloc(calloc(s->events_count, sizeof(*s->order)));
     for (uint32_t i = 0; i < s->events_count; i++) {
         // Ties in time are common; now and then a jump of days.
         if (prng_below(r, 4) != 0)
-            time += (int64_t)prng_below(r, prng_below(r, 20) == 0 ? 3 * DAY_MS : 7200000);
-        s->events[i] = (struct sim_event){.time = time,
-                                          .id = i,
-                                          .customer = (int64_t)prng_below(r, 6),
-                                          .terminal = (int64_t)prng_below(r, 4),
-                                          .amount = (double)prng_below(r, 2000) / 4,
-                                          .fraud = prng_below(r, 5) == 0,
-                                          .poison = prng_below(r, 60) == 0,
-                                          .table = s->scenario->table_topic != NULL &&
-                                                   prng_below(r, 3) == 0};
+            time += (int64_t)prng_below(r, prng_below(r, 20) == 0 ? LEAP_MS : 7200000);
+        s->events[i] =
+            (struct sim_event){.time = time - time % grain,
+                               .id = i,
+                               .customer = (int64_t)prng_below(r, 6),
+                               .terminal = (int64_t)prng_below(r, 4),
+                               .amount = (double)prng_below(r, 2000) / 4,
+                               .fraud = prng_below(r, 5) == 0,
+                               .poison = prng_below(r, 60) == 0,
+                               .table = s->scenario->table_topic != NULL && prng_below(r, 3) == 0};
         s->order[i] = i;
     }
     // A little disorder: blocks of up to 8 events are shuffled.
@@ -89,10 +93,8 @@ static int feed_one(struct sim *s, const struct sim_event *e, struct err *err)
              e->id, e->time, e->customer, e->terminal, e->amount, e->fraud ? "true" : "false",
              e->poison ? "true" : "false");
     snprintf(key, sizeof(key), "%" PRId64, e->customer);
-    struct log_record r = {.time = e->time,
-                           .value = slice_str(value),
-                           .headers = &header,
-                           .headers_count = 1};
+    struct log_record r = {
+        .time = e->time, .value = slice_str(value), .headers = &header, .headers_count = 1};
     if (s->feeder->ops->topic_open(s->feeder, topic, &tp.topic, &info, err) != 0)
         return -1;
     if (s->scenario->keyed) {
@@ -141,7 +143,7 @@ static int feed(struct sim *s, struct err *err)
         if (feed_one(s, &s->events[s->order[s->fed++]], err) != 0)
             return -1;
     }
-    if (feed_markers(s, s->scenario->topic, "feed", err) != 0 ||
+    if ((!s->scenario->feed_first && feed_markers(s, s->scenario->topic, "feed", err) != 0) ||
         (s->scenario->table_topic != NULL &&
          feed_markers(s, s->scenario->table_topic, "feed-table", err) != 0))
         return -1;
@@ -151,7 +153,8 @@ static int feed(struct sim *s, struct err *err)
     return 0;
 }
 
-// --- the engine's surroundings --------------------------------------------------------------------
+// --- the engine's surroundings
+// --------------------------------------------------------------------
 
 static int open_client(void *arg, const char *id, struct log **out, struct err *err)
 {
@@ -176,8 +179,9 @@ static bool upstream_done(void *arg, const struct plan_input *in)
     return s->fed_all;
 }
 
-static void task_finished(void *arg, const struct plan_sub *sub)
+static void task_finished(void *arg, const struct plan_sub *sub, int32_t partition)
 {
+    (void)partition;
     ((struct sim *)arg)->unfinished[sub->id]--;
 }
 
@@ -232,16 +236,23 @@ static int make_topics(struct sim *s, struct err *err)
                : 0;
 }
 
-static int open_world(struct sim *s, struct err *err)
+static int open_db(struct sim *s, struct err *err)
 {
     struct db_options o = {.in_memory = true, .write_buffer_bytes = 1 << 20};
+    int rc = db_open("/sim", &o, &s->db, err);
+    s->env.db = s->db;
+    return rc;
+}
+
+static int open_world(struct sim *s, struct err *err)
+{
     s->log = memory_create();
     memory_gaps(s->log, prng_below(&s->random, 2) == 0);
     clk_manual_init(&s->clk, 1600000000000);
     if (script_load("sim.lua", s->scenario->script, &s->script_options, &s->script, err) != 0 ||
         plan_make(script_graph(s->script), &s->arena, &s->plan, err) != 0 ||
         plan_partitions_fix(s->plan, partitions_of, s, err) != 0 || make_topics(s, err) != 0 ||
-        db_open("/sim", &o, &s->db, err) != 0)
+        open_db(s, err) != 0)
         return -1;
     s->unfinished = check_alloc(calloc(s->plan->subs_count + 1, sizeof(*s->unfinished)));
     all_unfinished(s);
@@ -253,7 +264,7 @@ static int open_world(struct sim *s, struct err *err)
                                  .script_options = &s->script_options,
                                  .db = s->db,
                                  .clk = &s->clk.clk,
-                                 .bounded = true,
+                                 .bounded = !s->live,
                                  .cache_bytes = prng_below(&s->random, 2) == 0 ? 4096 : 1 << 20,
                                  .commit_ms = 1 + (int64_t)prng_below(&s->random, 200),
                                  .step_records = 1 + (uint32_t)prng_below(&s->random, 60),
@@ -267,18 +278,28 @@ static int open_world(struct sim *s, struct err *err)
     return 0;
 }
 
-// --- crashing -------------------------------------------------------------------------------------
+// --- crashing
+// -------------------------------------------------------------------------------------
 
-// The process dies: nothing that was not committed or flushed survives.
-static int crash(struct sim *s, struct err *err)
+static void close_workers(struct sim *s)
 {
-    s->crashes++;
     for (uint32_t i = 0; i < s->workers_count; i++) {
         if (s->workers[i] != NULL)
             worker_close(s->workers[i]);
         s->workers[i] = NULL;
     }
+}
+
+// The process dies: nothing that was not committed or flushed survives.
+static int crash(struct sim *s, struct err *err)
+{
+    s->crashes++;
+    close_workers(s);
     all_unfinished(s);
+    if (prng_below(&s->random, 10) == 0) { // the state directory is lost, too
+        db_close(s->db);
+        return open_db(s, err);
+    }
     if (prng_below(&s->random, 4) == 0 && db_flush(s->db, err) != 0)
         return -1;
     return db_crash(s->db, err);
@@ -308,6 +329,37 @@ static int step_worker(struct sim *s, uint32_t i, struct err *err)
     return crash(s, err);
 }
 
+// A live run is told to end once everything was fed, at some moment.
+static void maybe_end(struct sim *s)
+{
+    if (!s->live || !s->fed_all || prng_below(&s->random, 40) != 0)
+        return;
+    s->live = false;
+    s->env.bounded = true;
+    for (uint32_t i = 0; i < s->workers_count; i++) {
+        if (s->workers[i] != NULL)
+            worker_set_bounded(s->workers[i]);
+    }
+}
+
+// The broker compacts when it likes.
+static void maybe_compact(struct sim *s)
+{
+    if (prng_below(&s->random, 60) != 0)
+        return;
+    memory_compact(s->log, "sim-tasks");
+    for (uint32_t i = 0; i < s->plan->subs_count; i++) {
+        const struct plan_sub *sub = s->plan->subs[i];
+        for (uint32_t k = 0; k < sub->steps_count; k++) {
+            char name[300];
+            if (sub->steps[k]->kind != STEP_NODE || !plan_node_stateful(sub->steps[k]->node))
+                continue;
+            snprintf(name, sizeof(name), "sim-%s-changelog", sub->steps[k]->node->name);
+            memory_compact(s->log, name);
+        }
+    }
+}
+
 static bool all_done(const struct sim *s)
 {
     for (uint32_t i = 0; i < s->workers_count; i++) {
@@ -319,10 +371,16 @@ static bool all_done(const struct sim *s)
 
 static int live(struct sim *s, struct err *err)
 {
+    while (s->scenario->feed_first && !s->fed_all) {
+        if (feed(s, err) != 0)
+            return -1;
+    }
     for (uint32_t step = 0; step < STEPS_MAX; step++) {
         s->calm = step > CALM_AFTER;
         if (all_done(s))
             return 0;
+        maybe_end(s);
+        maybe_compact(s);
         if (prng_below(&s->random, 3) == 0 && feed(s, err) != 0)
             return -1;
         if (chance(s, s->crash_per_mille) && crash(s, err) != 0)
@@ -335,12 +393,19 @@ static int live(struct sim *s, struct err *err)
                    s->fed, s->events_count);
 }
 
+// Now and then the app is run once more over the same input: nothing may come out again.
+static int run_again(struct sim *s, struct err *err)
+{
+    if (prng_below(&s->random, 3) != 0)
+        return 0;
+    close_workers(s);
+    all_unfinished(s);
+    return live(s, err);
+}
+
 static void close_world(struct sim *s)
 {
-    for (uint32_t i = 0; i < s->workers_count; i++) {
-        if (s->workers[i] != NULL)
-            worker_close(s->workers[i]);
-    }
+    close_workers(s);
     if (s->feeder != NULL)
         s->feeder->ops->close(s->feeder);
     if (s->db != NULL)
@@ -361,18 +426,22 @@ int sim_run(uint64_t seed, bool verbose, struct sim *totals, struct err *err)
     s->seed = seed;
     prng_init(&s->random, seed);
     arena_init(&s->arena);
-    s->scenario = &sim_scenarios[prng_below(&s->random, sim_scenarios_count)];
+    uint32_t n = (uint32_t)prng_below(&s->random, sim_scenarios_count + sim_scenarios_more_count);
+    s->scenario =
+        n < sim_scenarios_count ? &sim_scenarios[n] : &sim_scenarios_more[n - sim_scenarios_count];
     s->partitions = 1 + (int32_t)prng_below(&s->random, SIM_PARTITIONS_MAX);
     s->workers_count = 1 + (uint32_t)prng_below(&s->random, SIM_WORKERS);
     s->crash_per_mille = (uint32_t)prng_below(&s->random, 30);
     s->fault_per_mille = (uint32_t)prng_below(&s->random, 300);
+    s->live = prng_below(&s->random, 3) == 0;
     make_events(s);
     current = s;
     failpoint_hook = at_failpoint;
     failpoint_armed = true;
     if (!verbose)
         logline_level = LOG_ERROR;
-    int rc = open_world(s, err) != 0 || live(s, err) != 0 || s->scenario->judge(s, err) != 0;
+    int rc = open_world(s, err) != 0 || live(s, err) != 0 || run_again(s, err) != 0 ||
+             s->scenario->judge(s, err) != 0;
     if (rc != 0) {
         err_wrap(err, "seed %" PRIu64 " (%s, %d partitions, %u workers, %u crashes, %u faults)",
                  seed, s->scenario->name, s->partitions, s->workers_count, s->crashes, s->faults);

@@ -18,8 +18,8 @@ struct sim_event { // what goes in, in the order of event time
     int64_t customer, terminal;
     double amount; // multiples of 0.25, so that sums are exact in any order
     bool fraud;
-    bool poison;   // the script raises on it
-    bool table;    // goes to the scenario's table topic
+    bool poison; // the script raises on it
+    bool table;  // goes to the scenario's table topic
 };
 
 struct sim;
@@ -27,14 +27,17 @@ struct sim;
 struct sim_scenario {
     const char *name;
     const char *script;
-    const char *topic;        // events go here
-    const char *table_topic;  // events with `table` go here; NULL: none
-    bool keyed;               // by customer; else round robin
+    const char *topic;       // events go here
+    const char *table_topic; // events with `table` go here; NULL: none
+    bool keyed;              // by customer; else round robin
+    bool feed_first;         // no source of the app's own: all is there before the run begins
     // 0: right; -1: err says what is wrong
     int (*judge)(struct sim *, struct err *);
 };
 extern const struct sim_scenario sim_scenarios[];
 extern const uint32_t sim_scenarios_count;
+extern const struct sim_scenario sim_scenarios_more[];
+extern const uint32_t sim_scenarios_more_count;
 
 struct sim {
     uint64_t seed;
@@ -61,6 +64,7 @@ struct sim {
     struct task_stats stats;
     uint32_t crash_per_mille, fault_per_mille;
     uint32_t crashes, faults; // that happened
+    bool live;                // not told to end yet
     bool calm;                // no more faults: let it finish
 };
 

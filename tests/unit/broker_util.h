@@ -20,10 +20,6 @@
 #include "log/batch.h"
 #include "log/crc32c.h"
 
-struct bench_dir {
-    char path[256];
-};
-
 static inline int util_unlink(const char *path, const struct stat *st, int flag, struct FTW *f)
 {
     (void)st;

@@ -66,7 +66,7 @@ static void random_doc(struct prng *r, struct doc *d)
 // The branch of a union, or the value itself.
 static avro_value_t judged(avro_value_t *record, const char *name)
 {
-    avro_value_t v, branch;
+    avro_value_t v, branch = {0};
     assert_int_equal(avro_value_get_by_name(record, name, &v, NULL), 0);
     if (avro_value_get_type(&v) != AVRO_UNION)
         return v;

@@ -65,8 +65,6 @@ static void append_step(struct worker *w, int n)
 
 static void txn_step(struct worker *w, int n)
 {
-    struct batch_producer by = {w->id, w->epoch, 0};
-    (void)by;
     must(broker_txn_add(w->b, w->id, w->epoch, w->parts[2]));
     must(broker_txn_end(w->b, w->id, w->epoch, n % 2 == 0));
 }

@@ -310,6 +310,73 @@ static void test_follow_growing(void **state)
     run_free(&r);
 }
 
+static enum memory_fault always_abort(void *arg)
+{
+    (void)arg;
+    return MEMORY_ABORT;
+}
+
+// Commits that are refused for good end the source instead of keeping it busy for ever.
+static void test_refused_for_good(void **state)
+{
+    (void)state;
+    struct run r;
+    struct err e;
+    int rc = 0;
+    put_rows("a.csv", "wb", true, 0, 5);
+    source(&r, "a.csv", 1);
+    run_close(&r);
+    r.log->ops->close(r.log);
+    r.options.fault = always_abort;
+    run_connect(&r);
+    run_open(&r);
+    for (int i = 0; rc >= 0 && i < 1000; i++)
+        rc = run_step(&r, &e);
+    assert_int_equal(rc, -1);
+    assert_int_equal(e.code, ERR_AGAIN);
+    assert_non_null(strstr(e.text, "gave up after 20 attempts to commit"));
+    run_free(&r);
+}
+
+static uint8_t last_flags(struct run *r)
+{
+    uint32_t n;
+    struct marker m = {.flags = 0xff};
+    const struct rec *recs = memory_records(r->memory, "data", 0, &n);
+    for (uint32_t i = 0; i < n; i++)
+        if ((recs[i].flags & REC_MARKER) != 0)
+            assert_int_equal(marker_decode(recs[i].value, &m), 0);
+    return m.flags;
+}
+
+static void test_follow_idle(void **state)
+{
+    (void)state;
+    struct run r;
+    uint32_t before, after;
+    put_rows("a.csv", "wb", true, 0, 5);
+    follow(&r, "a.csv");
+    assert_int_equal(last_flags(&r), 0);
+    r.clk.now_ms += 30000;
+    run_to_rest(&r);
+    assert_int_equal(last_flags(&r), MARKER_IDLE);
+    memory_records(r.memory, "data", 0, &before);
+    r.clk.now_ms += 300000;
+    run_to_rest(&r);
+    memory_records(r.memory, "data", 0, &after);
+    assert_int_equal(after, before); // said once
+    // A restart says nothing new; the next row, though it is an old one, wakes the source.
+    run_close(&r);
+    run_open(&r);
+    run_to_rest(&r);
+    memory_records(r.memory, "data", 0, &after);
+    assert_int_equal(after, before);
+    put("a.csv", "ab", "5,4000,1\n");
+    run_to_rest(&r);
+    assert_int_equal(last_flags(&r), 0);
+    run_free(&r);
+}
+
 static void test_rotation(void **state)
 {
     (void)state;
@@ -508,6 +575,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_crash_anywhere, setup, teardown),
         cmocka_unit_test_setup_teardown(test_commit_faults, setup, teardown),
         cmocka_unit_test_setup_teardown(test_follow_growing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_refused_for_good, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_follow_idle, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rotation, setup, teardown),
         cmocka_unit_test_setup_teardown(test_truncated, setup, teardown),
         cmocka_unit_test_setup_teardown(test_torn_gzip, setup, teardown),

@@ -18,6 +18,7 @@ static struct mark full(void)
 {
     return (struct mark){.epoch = 300,
                          .watermark = -5,
+                         .wall_ms = 1700000000000,
                          .inputs = inputs,
                          .inputs_count = ARRAY_COUNT(inputs),
                          .floors = floors,
@@ -40,6 +41,7 @@ static void test_round_trip(void **state)
     assert_int_equal(mark_decode(buf_slice(&b), &a, &got, &err), 0);
     assert_int_equal(got.epoch, 300);
     assert_int_equal(got.watermark, -5);
+    assert_int_equal(got.wall_ms, 1700000000000);
     assert_int_equal(got.inputs_count, 2);
     const struct mark_input *in = mark_input_of(&got, 0xffffffff);
     assert_int_equal(in->read, INT64_MAX);

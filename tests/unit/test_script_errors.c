@@ -320,7 +320,7 @@ static void test_aggregates_and_joins(void **state)
          "app.lua:6: :join needs a table (app:table(…)) as its first argument, not a stream"},
         {HEAD TX "local u = app:table('users', {key = 'user_id'})\ntx:join(u)",
          "app.lua:7: :join 'users': the stream is keyed by 'id', the table by 'user_id'; say which "
-         "field of the stream holds the table's key: by = \"user_id\""},
+         "field of the stream holds the table's key: by = \"id\""},
         {HEAD TX "local u = app:table('users', {value = weir.json(Tx), key = 'id'})\n"
                  "tx:join(u, {prefix = ''})",
          "app.lua:7: :join 'users': the table's field 'id' would become 'id', which the stream has "

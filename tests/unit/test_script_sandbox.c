@@ -42,9 +42,18 @@ static void stopped_early(const char *body, const char *expected)
     stopped_within(60000, body, expected);
 }
 
+// TSan hands signals over only when the thread calls libc, which an endless loop never does.
+#ifdef __SANITIZE_THREAD__
+enum { SIGNALS_COME = 0 };
+#else
+enum { SIGNALS_COME = 1 };
+#endif
+
 static void test_endless_loops(void **state)
 {
     (void)state;
+    if (!SIGNALS_COME)
+        skip();
     static const char text[] = "app.lua:4: ran longer than 100 ms";
     stopped("while true do end", text);
     stopped("local function f() return f() end f()", text);
@@ -152,7 +161,8 @@ static void refused_when_loading(const char *source, const char *expected)
 static void test_loading_is_bounded_too(void **state)
 {
     (void)state;
-    refused_when_loading("\nwhile true do end", "app.lua:2: ran longer than 200 ms");
+    if (SIGNALS_COME)
+        refused_when_loading("\nwhile true do end", "app.lua:2: ran longer than 200 ms");
     refused_when_loading("local t = {} for i = 1, 1 << 40 do t[i] = i end",
                          "used more than 8.0 MB");
     refused_when_loading("\033Lua", "attempt to load a binary chunk");

@@ -198,6 +198,31 @@ static void test_damaged_bytes(void **state)
     wm_release(&w);
 }
 
+static void test_settle(void **state)
+{
+    (void)state;
+    struct wm w;
+    struct marker k = mark(1, 0, 1, 50, 0);
+    wm_init(&w, INPUTS, 1);
+    wm_marker(&w, 0, &k);
+    wm_record(&w, 0, 500, 0);
+    wm_idle(&w, 0, true);
+    wm_settle(&w, 0, 400); // the writer may still bring older ones
+    assert_int_equal(wm_watermark(&w), 50);
+    k.flags = MARKER_IDLE;
+    wm_marker(&w, 0, &k);
+    wm_settle(&w, 0, 400); // not at the input's end yet
+    assert_int_equal(wm_watermark(&w), 50);
+    wm_idle(&w, 0, true);
+    wm_settle(&w, 0, 400);
+    assert_int_equal(wm_watermark(&w), 400);
+    wm_settle(&w, 0, 300);
+    assert_int_equal(wm_watermark(&w), 400);
+    wm_settle(&w, 0, INT64_MAX);
+    assert_int_equal(wm_watermark(&w), INT64_MAX - 1);
+    wm_release(&w);
+}
+
 // --- random histories against a recomputation
 
 enum { N_INPUTS = 3, N_WRITERS = 3 };
@@ -338,6 +363,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_observed_minimum),
         cmocka_unit_test(test_idle),
+        cmocka_unit_test(test_settle),
         cmocka_unit_test(test_markers),
         cmocka_unit_test(test_end_waits_for_expected),
         cmocka_unit_test(test_internal_topic_needs_all),

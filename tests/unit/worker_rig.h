@@ -107,9 +107,10 @@ static inline struct task_stats *wrig_stats(void *arg, const struct plan_sub *s,
     return &((struct wrig *)arg)->stats;
 }
 
-static inline void wrig_finished(void *arg, const struct plan_sub *s)
+static inline void wrig_finished(void *arg, const struct plan_sub *s, int32_t partition)
 {
     (void)s;
+    (void)partition;
     ((struct wrig *)arg)->finished++;
 }
 
@@ -294,4 +295,38 @@ static inline uint32_t wrig_logged(struct wrig *r, const char *text)
     for (const char *p = r->log_text; (p = strstr(p, text)) != NULL; p++)
         n++;
     return n;
+}
+
+// --- a script for many tests ---------------------------------------------------------------------
+
+#define WRIG_HEAD                                                                                  \
+    "local weir = require 'weir'\n"                                                                \
+    "local app = weir.app 'app'\n"                                                                 \
+    "local T = weir.schema { {'id','long'}, {'ts','timestamp'}, {'a','string'} }\n"
+
+// Counts per key, every update.
+static const char wrig_counts[] = WRIG_HEAD
+    "app:stream('in',{value=weir.json(T),time='ts',key='a'}):count('n',{by='a'}):to('out')\n";
+
+static inline void feed_some(struct wrig *r, int from, int to)
+{
+    char value[128];
+    for (int i = from; i < to; i++) {
+        snprintf(value, sizeof(value), "{\"id\":%d,\"ts\":%d,\"a\":\"k\"}", i, 1000 + i);
+        wrig_feed(r, "in", "k", 1, value);
+    }
+}
+
+// Updates come once each and in order, up to `last`.
+static inline void counted_to(struct wrig *r, uint32_t last)
+{
+    struct buf b;
+    buf_init(&b);
+    for (uint32_t i = 1; i <= last; i++)
+        buf_printf(&b, "%s{\"a\":\"k\",\"count\":%u}", i == 1 ? "" : "\n", i);
+    buf_u8(&b, 0);
+    const char *got = wrig_values(r, "out");
+    if (strcmp(got, (const char *)b.p) != 0)
+        fail_msg("expected\n%s\ngot\n%s", (const char *)b.p, got);
+    buf_release(&b);
 }
