@@ -14,25 +14,14 @@ void buf_release(struct buf *b)
     *b = (struct buf){0};
 }
 
-uint8_t *buf_reserve(struct buf *b, uint32_t more)
+void buf_grow(struct buf *b, uint32_t more)
 {
-    if (__builtin_expect(b->size - b->n < more, 0)) {
-        uint64_t size = b->size < 64 ? 64 : b->size;
-        while (size - b->n < more)
-            size *= 2;
-        CHECK(size <= UINT32_MAX);
-        b->p = check_alloc(realloc(b->p, size));
-        b->size = (uint32_t)size;
-    }
-    return b->p + b->n;
-}
-
-void buf_put(struct buf *b, const void *p, uint32_t n)
-{
-    if (n == 0)
-        return;
-    memcpy(buf_reserve(b, n), p, n);
-    b->n += n;
+    uint64_t size = b->size < 64 ? 64 : b->size;
+    while (size - b->n < more)
+        size *= 2;
+    CHECK(size <= UINT32_MAX);
+    b->p = check_alloc(realloc(b->p, size));
+    b->size = (uint32_t)size;
 }
 
 void buf_printf(struct buf *b, const char *fmt, ...)

@@ -17,9 +17,24 @@ struct buf {
 void buf_init(struct buf *b);
 void buf_release(struct buf *b);
 // Makes room for `more` further bytes and returns where they begin; `b->n` is unchanged.
-uint8_t *buf_reserve(struct buf *b, uint32_t more);
-void buf_put(struct buf *b, const void *p, uint32_t n);
+static inline uint8_t *buf_reserve(struct buf *b, uint32_t more);
+void buf_grow(struct buf *b, uint32_t more); // for buf_reserve only: there is no room
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+static inline uint8_t *buf_reserve(struct buf *b, uint32_t more)
+{
+    if (__builtin_expect(b->size - b->n < more, 0))
+        buf_grow(b, more);
+    return b->p + b->n;
+}
+
+static inline void buf_put(struct buf *b, const void *p, uint32_t n)
+{
+    if (n == 0)
+        return;
+    memcpy(buf_reserve(b, n), p, n);
+    b->n += n;
+}
 
 static inline void buf_clear(struct buf *b)
 {

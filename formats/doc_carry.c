@@ -91,7 +91,10 @@ static void take_patch(struct doc *d, struct cur *c)
     }
     struct doc_patch *p = doc_add_patch(d, &ref);
     p->removed = flags == CARRY_REMOVED;
-    p->value = p->removed ? value_null() : value_decode(c, d->arena);
+    if (p->removed)
+        p->value = value_null();
+    else
+        value_decode_into(c, d->arena, &p->value);
 }
 
 static int corrupt(struct doc *d, const struct cur *c, struct slice carried, struct err *e)

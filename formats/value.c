@@ -249,3 +249,17 @@ struct value value_decode(struct cur *c, struct arena *a)
 {
     return decode(c, a, 0);
 }
+
+void value_decode_into(struct cur *c, struct arena *a, struct value *out)
+{
+    uint8_t tag = cur_left(c) == 0 ? TAG_NULL : *c->p;
+    if (tag != TAG_INT && tag != TAG_DOUBLE) {
+        *out = decode(c, a, 0);
+        return;
+    }
+    c->p++;
+    uint64_t bits = tag == TAG_INT ? (uint64_t)cur_varint(c) : cur_u64(c);
+    out->type = c->failed ? VALUE_NULL : tag == TAG_INT ? VALUE_INT : VALUE_DOUBLE;
+    out->count = 0;
+    out->i = (int64_t)bits; // a double's bits, in the same place
+}

@@ -70,6 +70,9 @@ bool value_number(const struct value *, double *out);
 // c->failed on malformed bytes and then returns null.
 void value_encode(const struct value *, struct buf *out);
 struct value value_decode(struct cur *, struct arena *); // strings point into the input
+// The same, in place: numbers are written part by part, so that nobody loads wide what was just
+// stored narrow.
+void value_decode_into(struct cur *, struct arena *, struct value *out);
 
 // JSON text. Doubles in shortest form that reads back equal (no ".0" is added; NaN and infinities
 // become null). Bytes become base64.
