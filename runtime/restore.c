@@ -45,6 +45,10 @@ static int read_range(struct reader *r, int64_t from, int64_t end, struct err *e
     int rc = 0;
     for (int64_t at = from; at < end && rc == 0;) {
         struct rec_batch b;
+        if (r->task->env->stop != NULL && atomic_load(r->task->env->stop)) {
+            rc = err_set(err, ERR_CLOSED, "stopped while restoring %s", r->task->name);
+            break;
+        }
         int got = ops->poll(log, 1000, &b, err);
         if (got <= 0) {
             rc = got;

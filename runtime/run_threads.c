@@ -133,7 +133,7 @@ void *run_worker_main(void *arg)
         else
             logline(LOG_WARN, "worker", "%u: reopening: %s", t->member, err.text);
     }
-    if (rc < 0)
+    if (rc < 0 && !(err.code == ERR_CLOSED && atomic_load(&t->run->stop_workers)))
         run_fail(t->run, &err);
     atomic_fetch_add(&t->run->workers_done, 1);
     signal_change(t->run);

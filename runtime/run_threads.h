@@ -54,6 +54,7 @@ struct run {
     _Atomic uint32_t workers_done, sinks_done, sinks_opened;
     pthread_mutex_t lock; // failure, worker pointers
     pthread_cond_t changed;
+    int64_t flushed_ms; // monotonic, of the last flush by age; the caller's thread
     bool failed;
     struct err failure;
     char addr_path[4096];
