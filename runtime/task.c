@@ -285,8 +285,12 @@ static int one_record(struct task *t, uint32_t index)
     int rc = 0;
     if ((rec->flags & REC_MARKER) != 0) {
         struct marker k;
-        if (rec->offset >= in->replay_until && marker_decode(rec->value, &k) == 0)
+        if (rec->offset >= in->replay_until && marker_decode(rec->value, &k) == 0) {
+            // Of our own writers' end we know better: the marker may be of an earlier run.
+            if (in->plan->feeders_count + in->plan->sources_count != 0)
+                k.flags &= (uint8_t)~MARKER_END;
             wm_marker(&t->wm, index, &k);
+        }
     } else {
         rc = one_data_record(t, index, rec);
         t->processed++;
@@ -354,6 +358,34 @@ static void unpause(struct task *t)
     }
 }
 
+static bool input_ended(struct task *t, struct task_input *in)
+{
+    if (in->stop_at >= 0)
+        return at_stop(in, intake_head(&in->intake));
+    if (intake_head(&in->intake) != NULL)
+        return false;
+    if (!t->env->upstream_done(t->env->upstream_arg, in->plan))
+        return false;
+    // Upstream wrote its last before it said so: what is in the log now is all.
+    int64_t end;
+    struct err ignored;
+    struct log *log = t->env->log;
+    return log->ops->offset(log, in->tp, LOG_END_COMMITTED, &end, &ignored) == 0 &&
+           in->intake.position >= end;
+}
+
+// Bounded: an input that has ended is not waited for by the others.
+static void note_ends(struct task *t)
+{
+    for (uint32_t i = 0; i < t->inputs_count; i++) {
+        struct task_input *in = &t->inputs[i];
+        if (in->ended || !input_ended(t, in))
+            continue;
+        in->ended = true;
+        wm_end(&t->wm, i);
+    }
+}
+
 // A step ends early when the worker should look up: a stop was asked for, a record failed (a function
 // that ran out of time took a second), or the step has taken long.
 static bool look_up(struct task *t, uint32_t done, int64_t start_ms)
@@ -381,6 +413,11 @@ int task_step(struct task *t, uint32_t max, struct err *err)
     t->ctx.err = err;
     t->ctx.wall_ms = clk_wall_ms(t->env->clk);
     t->slow = false;
+    if (t->env->bounded && t->inputs_count > 1) {
+        note_ends(t);
+        if (advance(t) != 0)
+            return err_wrap(err, "task %s", t->name);
+    }
     while (n < max) {
         int i = choose(t);
         if (i < 0)
@@ -414,22 +451,6 @@ bool task_deliver(struct task *t, struct rec_batch *b)
 }
 
 // --- the end of a bounded run ---------------------------------------------------------------------
-
-static bool input_ended(struct task *t, struct task_input *in)
-{
-    if (in->stop_at >= 0)
-        return at_stop(in, intake_head(&in->intake));
-    if (intake_head(&in->intake) != NULL)
-        return false;
-    if (!t->env->upstream_done(t->env->upstream_arg, in->plan))
-        return false;
-    // Upstream wrote its last before it said so: what is in the log now is all.
-    int64_t end;
-    struct err ignored;
-    struct log *log = t->env->log;
-    return log->ops->offset(log, in->tp, LOG_END_COMMITTED, &end, &ignored) == 0 &&
-           in->intake.position >= end;
-}
 
 int task_try_end(struct task *t, struct err *err)
 {
