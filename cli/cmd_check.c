@@ -14,8 +14,7 @@ struct loaded {
     struct plan *plan;
 };
 
-static int load(const char *path, const struct option_list *set, struct loaded *l,
-                struct err *err)
+static int load(const char *path, const struct option_list *set, struct loaded *l, struct err *err)
 {
     struct params params;
     if (params_from(set, &params, err) != 0)
@@ -39,9 +38,12 @@ static int check_or_plan(const char *command, bool plan, const char *about, int 
         {"json", 0, OPTION_FLAG, &json, NULL, "for machines", NULL},
         {NULL, 0, OPTION_FLAG, NULL, NULL, NULL, NULL},
     };
-    struct options_usage u = {.usage = usage, .about = about, .table = table,
+    struct options_usage u = {.usage = usage,
+                              .about = about,
+                              .table = table,
                               .examples = plan ? "  weir plan app.lua\n" : "  weir check app.lua\n",
-                              .min_args = 1, .max_args = 1};
+                              .min_args = 1,
+                              .max_args = 1};
     struct options_args args;
     struct err err;
     enum options_outcome o = options_parse(&u, argc, argv, &args, &err);

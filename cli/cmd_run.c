@@ -112,7 +112,8 @@ static int watch(struct run *r, const struct settings *s, double start, struct e
     while (rc == 0 && !stop_asked) {
         rc = run_wait(r, WAIT_MS, err);
         double now = now_s();
-        if (s->quiet || s->json || (now - last) * 1000 < (tty ? PROGRESS_TTY_MS : PROGRESS_PLAIN_MS))
+        if (s->quiet || s->json ||
+            (now - last) * 1000 < (tty ? PROGRESS_TTY_MS : PROGRESS_PLAIN_MS))
             continue;
         run_totals(r, &t);
         print_progress(&t, &before, now - start, now - last, tty);
@@ -188,8 +189,10 @@ static int parse_and_run(const char *command, const char *about, const char *exa
     char usage[64];
     snprintf(usage, sizeof(usage), "weir %s SCRIPT.lua [options]", command);
     const struct option table[] = {
-        {"data", 'd', OPTION_STRING, &s.data, "DIR", "where the log and the state live (./weir-data)", NULL},
-        {"set", 's', OPTION_LIST, &s.set, "NAME=VALUE", "a parameter of the script (weir.param)", NULL},
+        {"data", 'd', OPTION_STRING, &s.data, "DIR",
+         "where the log and the state live (./weir-data)", NULL},
+        {"set", 's', OPTION_LIST, &s.set, "NAME=VALUE", "a parameter of the script (weir.param)",
+         NULL},
         {"bounded", 'b', OPTION_FLAG, &s.bounded, NULL,
          "process what is there, close the windows, commit, exit", NULL},
         {"listen", 'l', OPTION_STRING, &s.listen, "HOST:PORT",
@@ -206,8 +209,12 @@ static int parse_and_run(const char *command, const char *about, const char *exa
         {"json", 0, OPTION_FLAG, &s.json, NULL, "one JSON object at the end, for machines", NULL},
         {NULL, 0, OPTION_FLAG, NULL, NULL, NULL, NULL},
     };
-    struct options_usage u = {.usage = usage, .about = about, .examples = examples, .table = table,
-                              .min_args = 1, .max_args = 1};
+    struct options_usage u = {.usage = usage,
+                              .about = about,
+                              .examples = examples,
+                              .table = table,
+                              .min_args = 1,
+                              .max_args = 1};
     struct options_args args;
     struct err err;
     switch (options_parse(&u, argc, argv, &args, &err)) {

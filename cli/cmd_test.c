@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `weir test`: runs Lua test files on the production engine, without a broker, on a simulated clock.
+// `weir test`: runs Lua test files on the production engine, without a broker, on a simulated
+// clock.
 #include <stdio.h>
 
 #include "base/logline.h"

@@ -7,11 +7,11 @@
 #include "cli/client.h"
 #include "log/rec.h"
 
-struct letter { // slices and strings in the reader's arena
+struct letter {             // slices and strings in the reader's arena
     const char *topic_name; // of the dead letters
     int64_t offset, time;
     const char *app, *stage, *where, *error_class, *cause, *topic; // never NULL
-    int32_t partition;      // of the record's own topic; -1: it never was in a topic
+    int32_t partition; // of the record's own topic; -1: it never was in a topic
     int64_t record_offset;
     struct slice key, value;
 };

@@ -7,8 +7,8 @@
 // Rows: the events of a span (four days, counted from the epoch) in parts of 128, so that a busy
 // span is not written again and again. Sub-key: the span's number as 8 ordered bytes, from the
 // second part on followed by the part's number in 4. Value: the stored fields' ids, then per event
-// the time since the one before (the first: since the span's start) and the values. Fields are found
-// by id: one that was not stored counts as null.
+// the time since the one before (the first: since the span's start) and the values. Fields are
+// found by id: one that was not stored counts as null.
 //
 // A span that no record to come can reach is dropped with its rows.
 #pragma once

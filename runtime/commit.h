@@ -25,7 +25,7 @@ struct commit {
     struct db_batch *batch;
     struct log_offset *offsets;
     uint32_t offsets_size;
-    bool open; // a transaction has begun
+    bool open;                         // a transaction has begun
     uint32_t flush_failures, refusals; // in a row: what fails again and again will not get better
     uint64_t count, aborts;
     int64_t nanos; // spent committing

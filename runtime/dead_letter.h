@@ -9,11 +9,11 @@
 
 struct dead_letter {
     const char *app;
-    const char *stage; // operator or connector
-    const char *where; // script file:line
-    const char *cause; // what happened, for people
+    const char *stage;       // operator or connector
+    const char *where;       // script file:line
+    const char *cause;       // what happened, for people
     const char *error_class; // err_code_name
-    const char *topic; // where the record came from
+    const char *topic;       // where the record came from
     int32_t partition;
     int64_t offset;
     int64_t time;

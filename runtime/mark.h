@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Mark: how far one task is, in one row. The same bytes lie in `<app>-tasks` (key: the sub-topology's
-// name and the partition) and in RocksDB (store MARK_STORE), written with the state they vouch for.
+// Mark: how far one task is, in one row. The same bytes lie in `<app>-tasks` (key: the
+// sub-topology's name and the partition) and in RocksDB (store MARK_STORE), written with the state
+// they vouch for.
 #pragma once
 
 #include "base/arena.h"

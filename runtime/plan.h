@@ -35,12 +35,12 @@ enum plan_step_kind { STEP_NODE, STEP_REPARTITION };
 
 struct plan_step {
     enum plan_step_kind kind;
-    const struct node *node;  // for a repartition: a key_by made by the planner
+    const struct node *node; // for a repartition: a key_by made by the planner
     struct plan_step **next;
     uint32_t next_count;
-    struct plan_step *table;  // joins: the step that keeps the table
-    uint32_t output;          // NODE_TO, repartitions: index in the sub-topology's outputs
-    uint32_t index;           // among the sub-topology's steps
+    struct plan_step *table; // joins: the step that keeps the table
+    uint32_t output;         // NODE_TO, repartitions: index in the sub-topology's outputs
+    uint32_t index;          // among the sub-topology's steps
 };
 
 struct plan_input {
@@ -50,7 +50,7 @@ struct plan_input {
     uint32_t roots_count;
     struct plan_sub **feeders; // sub-topologies of this app that write the topic
     uint32_t feeders_count;
-    uint32_t *sources;         // marker groups of this app's source connectors that write it
+    uint32_t *sources; // marker groups of this app's source connectors that write it
     uint32_t sources_count;
 };
 

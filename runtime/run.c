@@ -44,8 +44,8 @@ static int create_topic(struct log *log, const struct log_topic_spec *spec, stru
     return err_wrap(err, "creating topic %s", spec->name);
 }
 
-// Our own topics take what comes of records that the user's topics took: a letter is larger than its
-// record, a row may hold many. A limit there would stop the app at the same place for ever.
+// Our own topics take what comes of records that the user's topics took: a letter is larger than
+// its record, a row may hold many. A limit there would stop the app at the same place for ever.
 static int create_internal(struct run *r, struct log *log, struct err *err)
 {
     char name[300];

@@ -23,8 +23,8 @@ struct run_options {
     const char *data_dir;
     const char *listen; // "host:port"; NULL: no network
     bool bounded;
-    uint32_t workers;   // 0: one per core, at most one per task
-    int64_t commit_ms;  // 0: 100 live, 1000 bounded
+    uint32_t workers;    // 0: one per core, at most one per task
+    int64_t commit_ms;   // 0: 100 live, 1000 bounded
     size_t memory_bytes; // record caches, block cache and write buffers together; 0: 128 MiB
     enum broker_durability durability;
 };

@@ -39,8 +39,8 @@ int run_log_open(void *arg, const char *transactional_id, struct log **out, stru
     return native_open(r->broker, &o, out, err);
 }
 
-// Sinks look at the log before anybody writes to it: only then can one tell that its files are ahead
-// of a log that was restored from an older copy.
+// Sinks look at the log before anybody writes to it: only then can one tell that its files are
+// ahead of a log that was restored from an older copy.
 static void wait_for_sinks(struct run *r, const _Atomic bool *stop)
 {
     uint32_t sinks = 0;
@@ -50,7 +50,8 @@ static void wait_for_sinks(struct run *r, const _Atomic bool *stop)
         usleep(SINKS_WAIT_US);
 }
 
-// --- who is finished ------------------------------------------------------------------------------
+// --- who is finished
+// ------------------------------------------------------------------------------
 
 static bool sources_done(struct run *r, const char *topic)
 {
@@ -82,7 +83,8 @@ bool run_upstream_done(void *arg, const struct plan_input *in)
     return run_topic_done(r, r->plan->topics[in->topic].name);
 }
 
-// --- workers --------------------------------------------------------------------------------------
+// --- workers
+// --------------------------------------------------------------------------------------
 
 static void publish(struct worker_thread *t, struct worker *w)
 {
@@ -140,7 +142,8 @@ void *run_worker_main(void *arg)
     return NULL;
 }
 
-// --- connectors -----------------------------------------------------------------------------------
+// --- connectors
+// -----------------------------------------------------------------------------------
 
 static int put_aside(struct connector_ctx *ctx, const char *cause, const char *where,
                      struct slice key, struct slice value, struct err *err)
@@ -265,8 +268,8 @@ void *run_connector_main(void *arg)
         connector_name(c->spec, &err);
         run_fail(c->run, &err);
     }
-    // A source that was stopped is not at its end: workers that took it for that would close windows
-    // whose records come with the next run.
+    // A source that was stopped is not at its end: workers that took it for that would close
+    // windows whose records come with the next run.
     if (rc == 2 && c->run->options.bounded)
         atomic_store(&c->stats.finished, true);
     if (c->spec->is_sink)

@@ -27,7 +27,7 @@ struct connector_thread {
 struct worker_thread {
     struct run *run;
     uint32_t member;
-    struct worker *worker; // read by run_totals under run.lock
+    struct worker *worker;                     // read by run_totals under run.lock
     uint64_t commits_before, commit_ns_before; // of workers that were reopened
     pthread_t thread;
     bool started;
@@ -47,7 +47,7 @@ struct run {
     uint32_t workers_count;
     struct connector_thread *connectors;
     uint32_t connectors_count;
-    struct task_stats **stats; // by sub-topology, then partition
+    struct task_stats **stats;   // by sub-topology, then partition
     _Atomic int32_t *unfinished; // tasks left, by sub-topology
     uint32_t tasks_count;
     _Atomic bool stop_sources, stop_workers, stop_sinks;

@@ -10,7 +10,8 @@
 
 enum { DROP_SAMPLES = 3, CLOCK_RECORDS = 64, STEP_MS = 50 };
 
-// --- what operators call --------------------------------------------------------------------------
+// --- what operators call
+// --------------------------------------------------------------------------
 
 static void count_drop(struct op_ctx *ctx, const struct op *op, enum drop_reason why,
                        const struct msg *m)
@@ -27,8 +28,7 @@ static void count_drop(struct op_ctx *ctx, const struct op *op, enum drop_reason
                 m->rec == NULL ? -1 : m->rec->offset, m->time);
 }
 
-static int32_t partition_for(const struct task *t, const struct task_output *o,
-                             const struct msg *m)
+static int32_t partition_for(const struct task *t, const struct task_output *o, const struct msg *m)
 {
     return m->key.p == NULL ? t->partition % o->partitions
                             : log_partition_of(m->key, o->partitions);
@@ -53,7 +53,8 @@ static int emit(struct op_ctx *ctx, uint32_t output, const struct msg *m, struct
     return t->env->log->ops->append(t->env->log, tp, &r, ctx->err);
 }
 
-// --- failures -------------------------------------------------------------------------------------
+// --- failures
+// -------------------------------------------------------------------------------------
 
 static const char *class_of(const struct err *e)
 {
@@ -113,7 +114,8 @@ static int set_aside(struct op_ctx *ctx, const struct op *at, const struct msg *
     return 0;
 }
 
-// --- event time -----------------------------------------------------------------------------------
+// --- event time
+// -----------------------------------------------------------------------------------
 
 // Tells one tree. What a timer sends on may fail further down like any record; there is no input
 // record to set aside then, only the place and the cause.
@@ -168,7 +170,8 @@ static int advance(struct task *t)
     return 0;
 }
 
-// --- one record -----------------------------------------------------------------------------------
+// --- one record
+// -----------------------------------------------------------------------------------
 
 static int read_time(struct task_input *in, struct msg *m, struct err *err)
 {
@@ -189,7 +192,8 @@ static int read_time(struct task_input *in, struct msg *m, struct err *err)
         return -1; // the value as a whole is no record: say that
     return err_set(err, ERR_CORRUPT,
                    "the time field '%.*s' holds %s; it must be epoch milliseconds or an ISO 8601 "
-                   "text", (int)in->time_ref.name.n, (const char *)in->time_ref.name.p,
+                   "text",
+                   (int)in->time_ref.name.n, (const char *)in->time_ref.name.p,
                    value_type_name(v.type));
 }
 
@@ -224,8 +228,7 @@ static int open_value(struct task *t, struct task_input *in, struct msg *m, stru
     }
     m->doc = doc;
     if (in->codec == NULL)
-        return doc_open_carried(doc, t->doc_ctx, &t->arena, &t->codecs, m->rec->value,
-                                t->ctx.err);
+        return doc_open_carried(doc, t->doc_ctx, &t->arena, &t->codecs, m->rec->value, t->ctx.err);
     doc_open(doc, t->doc_ctx, &t->arena, in->codec, m->rec->value);
     if (in->has_time && read_time(in, m, t->ctx.err) != 0)
         return -1;
@@ -301,7 +304,8 @@ static int one_record(struct task *t, uint32_t index)
     return rc == 0 ? advance(t) : rc;
 }
 
-// --- choosing the input ---------------------------------------------------------------------------
+// --- choosing the input
+// ---------------------------------------------------------------------------
 
 // A bounded run does not go on for what others write meanwhile.
 static bool at_stop(const struct task_input *in, const struct rec *head)
@@ -386,12 +390,12 @@ static void note_ends(struct task *t)
     }
 }
 
-// A step ends early when the worker should look up: a stop was asked for, a record failed (a function
-// that ran out of time took a second), or the step has taken long.
+// A step ends early when the worker should look up: a stop was asked for, a record failed (a
+// function that ran out of time took a second), or the step has taken long.
 static bool look_up(struct task *t, uint32_t done, int64_t start_ms)
 {
-    if (t->slow || (t->env->stop != NULL &&
-                    atomic_load_explicit(t->env->stop, memory_order_relaxed)))
+    if (t->slow ||
+        (t->env->stop != NULL && atomic_load_explicit(t->env->stop, memory_order_relaxed)))
         return true;
     return done % CLOCK_RECORDS == 0 && clk_mono_ms(t->env->clk) - start_ms > STEP_MS;
 }
@@ -450,7 +454,8 @@ bool task_deliver(struct task *t, struct rec_batch *b)
     return false;
 }
 
-// --- the end of a bounded run ---------------------------------------------------------------------
+// --- the end of a bounded run
+// ---------------------------------------------------------------------
 
 int task_try_end(struct task *t, struct err *err)
 {
@@ -467,7 +472,8 @@ int task_try_end(struct task *t, struct err *err)
     return tell_all(t, INT64_MAX) != 0 ? err_wrap(err, "task %s", t->name) : 1;
 }
 
-// Records of others in a source's topic are waited for like any, once the source has nothing to say.
+// Records of others in a source's topic are waited for like any, once the source has nothing to
+// say.
 static void settle(struct task *t, uint32_t i)
 {
     const struct task_input *in = &t->inputs[i];
@@ -515,7 +521,8 @@ bool task_drained(const struct task *t)
     return true;
 }
 
-// --- opening and closing --------------------------------------------------------------------------
+// --- opening and closing
+// --------------------------------------------------------------------------
 
 static int find_stops(struct task *t, struct err *err)
 {
@@ -531,8 +538,8 @@ static int find_stops(struct task *t, struct err *err)
 
 static int start(struct task *t, struct err *err)
 {
-    if (script_load(t->env->script_path, t->env->script_source, t->env->script_options,
-                    &t->script, err) != 0)
+    if (script_load(t->env->script_path, t->env->script_source, t->env->script_options, &t->script,
+                    err) != 0)
         return -1;
     return task_build(t, err) != 0 || find_stops(t, err) != 0 || restore_task(t, err) != 0 ? -1 : 0;
 }

@@ -46,7 +46,7 @@ struct task_env { // what a worker lends its tasks; borrowed for the task's life
     struct log *reader; // a second client, for restoring while the first one has inputs assigned
     struct db *db;
     struct clk *clk;
-    size_t cache_bytes; // record cache of one task
+    size_t cache_bytes;     // record cache of one task
     const char *tasks_name; // `<app>-tasks`
     bool bounded;
     uint32_t dead_letters_topic, tasks_topic; // log handles
@@ -73,7 +73,7 @@ struct task_input {
     bool paused, ended;
     int64_t drained_since_ms; // monotonic; -1: it has more
     int64_t idle_after_ms;    // -1: never idle
-    int64_t foreign_high;     // highest time of a record that no source of ours wrote; INT64_MIN: none
+    int64_t foreign_high; // highest time of a record that no source of ours wrote; INT64_MIN: none
 };
 
 struct task_output {
@@ -106,22 +106,22 @@ struct task {
     uint32_t stores_count;
     struct log_tp marks;
     struct op_ctx ctx;
-    struct arena arena;      // of one record
-    struct arena life;       // of the task
+    struct arena arena; // of one record
+    struct arena life;  // of the task
     struct doc_ctx *doc_ctx;
-    struct buf key, text;    // scratch
+    struct buf key, text; // scratch
     struct wm wm;
-    struct mark mark;        // as committed last
-    struct buf mark_bytes;   // as flushed
+    struct mark mark;         // as committed last
+    struct buf mark_bytes;    // as flushed
     int64_t marked_watermark; // in the last markers, of this transaction or an earlier one
     uint8_t marked_flags;
-    bool ending;              // operators were told the end
-    bool finished;            // and it is committed
-    bool reported;            // counted by the worker
-    bool stopping;            // a record failed and the app says stop
-    bool changed;             // something to commit
-    bool slow;                // the last record took long (it failed): let the worker look up
-    uint64_t processed;       // since the last markers
+    bool ending;        // operators were told the end
+    bool finished;      // and it is committed
+    bool reported;      // counted by the worker
+    bool stopping;      // a record failed and the app says stop
+    bool changed;       // something to commit
+    bool slow;          // the last record took long (it failed): let the worker look up
+    uint64_t processed; // since the last markers
     struct task_stats *stats;
     struct err err;
 };
@@ -138,7 +138,8 @@ int task_step(struct task *t, uint32_t max, struct err *err);
 int task_try_end(struct task *t, struct err *err);
 bool task_pressure(const struct task *t); // a cache wants an early commit
 bool task_drained(const struct task *t);
-// Markers between the records of a transaction, so that readers need not hold all of it until its end.
+// Markers between the records of a transaction, so that readers need not hold all of it until its
+// end.
 int task_mark_progress(struct task *t, struct err *err);
 uint8_t task_marker_flags(const struct task *t); // what its next markers say
 // Live runs: inputs at their end for idle_after are not waited for. Call with each step.
@@ -146,8 +147,7 @@ int task_idle_check(struct task *t, int64_t mono_ms, struct err *err);
 
 // Commit: rows to the changelogs and into `batch`, markers, the mark. `offsets` gets one entry per
 // input (room for inputs_count).
-int task_flush(struct task *t, struct db_batch *batch, struct log_offset *offsets,
-               struct err *err);
+int task_flush(struct task *t, struct db_batch *batch, struct log_offset *offsets, struct err *err);
 void task_applied(struct task *t);
 // The transaction is gone: forget what it changed and go back to the last committed mark.
 int task_rewind(struct task *t, struct err *err);

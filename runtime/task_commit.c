@@ -58,8 +58,8 @@ static int write_markers(struct task *t, struct err *err)
                        .flags = flags};
     buf_clear(&t->text);
     marker_encode(&m, &t->text);
-    struct log_record r = {.time = w == INT64_MIN ? 0 : w, .value = buf_slice(&t->text),
-                           .marker = true};
+    struct log_record r = {
+        .time = w == INT64_MIN ? 0 : w, .value = buf_slice(&t->text), .marker = true};
     for (uint32_t i = 0; i < t->outputs_count; i++) {
         for (int32_t p = 0; p < t->outputs[i].partitions; p++) {
             if (log->ops->append(log, (struct log_tp){t->outputs[i].topic, p}, &r, err) != 0)
@@ -82,8 +82,8 @@ static int64_t resume_of(const struct task *t, uint32_t input)
     int64_t resume = t->inputs[input].intake.position;
     for (uint32_t i = 0; i < t->ops_count; i++) {
         const struct op *o = t->ops[i];
-        int64_t held = o->ops->held_offset == NULL ? INT64_MAX
-                                                   : o->ops->held_offset(o, (uint8_t)input);
+        int64_t held =
+            o->ops->held_offset == NULL ? INT64_MAX : o->ops->held_offset(o, (uint8_t)input);
         if (held < resume)
             resume = held;
     }
@@ -99,8 +99,8 @@ static void mark_inputs(struct task *t, struct mark *m, struct log_offset *offse
         m->inputs[i].topic = in->topic_hash;
         memcpy(m->inputs[i].topic_id, in->info.id, 16);
         m->inputs[i].resume = resume_of(t, i);
-        m->inputs[i].read = in->intake.position > in->replay_until ? in->intake.position
-                                                                    : in->replay_until;
+        m->inputs[i].read =
+            in->intake.position > in->replay_until ? in->intake.position : in->replay_until;
         offsets[i] = (struct log_offset){in->tp, m->inputs[i].resume};
     }
 }
@@ -146,9 +146,8 @@ static int write_mark(struct task *t, struct db_batch *batch, struct log_offset 
     buf_clear(&t->mark_bytes);
     mark_encode(&m, &t->mark_bytes);
     t->mark.epoch = m.epoch;
-    struct log_record r = {.time = t->ctx.wall_ms,
-                           .key = slice_str(t->name),
-                           .value = buf_slice(&t->mark_bytes)};
+    struct log_record r = {
+        .time = t->ctx.wall_ms, .key = slice_str(t->name), .value = buf_slice(&t->mark_bytes)};
     if (t->env->log->ops->append(t->env->log, t->marks, &r, err) != 0)
         return -1;
     struct state_row row = {hash_id(MARK_STORE), slice_str(t->name), buf_slice(&t->mark_bytes)};
@@ -156,8 +155,7 @@ static int write_mark(struct task *t, struct db_batch *batch, struct log_offset 
     return 0;
 }
 
-int task_flush(struct task *t, struct db_batch *batch, struct log_offset *offsets,
-               struct err *err)
+int task_flush(struct task *t, struct db_batch *batch, struct log_offset *offsets, struct err *err)
 {
     if (flush_stores(t, batch, err) != 0 || write_markers(t, err) != 0 ||
         write_mark(t, batch, offsets, err) != 0)

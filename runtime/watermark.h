@@ -76,8 +76,8 @@ void wm_expect(struct wm *, uint32_t input, uint32_t group, int32_t writers);
 void wm_marker(struct wm *, uint32_t input, const struct marker *);
 // The input has (not) been at its end for idle_after. A record or marker ends idleness by itself.
 void wm_idle(struct wm *, uint32_t input, bool idle);
-// The highest time that others than the writers have reached, less what may come out of order: counts
-// while the input is idle and so are all its writers, since nobody else says how far it is.
+// The highest time that others than the writers have reached, less what may come out of order:
+// counts while the input is idle and so are all its writers, since nobody else says how far it is.
 void wm_settle(struct wm *, uint32_t input, int64_t time);
 // Bounded run, topic without writers of ours: the input's end was reached.
 void wm_end(struct wm *, uint32_t input);

@@ -10,7 +10,8 @@ enum {
     POLLS_PER_STEP = 16,
 };
 
-// --- assignment -----------------------------------------------------------------------------------
+// --- assignment
+// -----------------------------------------------------------------------------------
 
 static void on_assigned(void *arg, const struct log_tp *tps, uint32_t n)
 {
@@ -82,7 +83,8 @@ static int open_wanted(struct worker *w, struct err *err)
     return 0;
 }
 
-// --- opening and closing --------------------------------------------------------------------------
+// --- opening and closing
+// --------------------------------------------------------------------------
 
 static int open_names(struct worker *w, struct err *err)
 {
@@ -169,7 +171,8 @@ void worker_close(struct worker *w)
     free(w);
 }
 
-// --- stepping -------------------------------------------------------------------------------------
+// --- stepping
+// -------------------------------------------------------------------------------------
 
 static int take_batches(struct worker *w, int64_t wait_ms, struct err *err)
 {

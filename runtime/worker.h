@@ -21,11 +21,11 @@ struct worker_env { // shared by the workers of a process; borrowed
     struct db *db;
     struct clk *clk;
     bool bounded;
-    size_t cache_bytes;  // all record caches of one worker
-    int64_t commit_ms;   // 0: 100
-    size_t txn_bytes;    // 0: 8 MiB
+    size_t cache_bytes;       // all record caches of one worker
+    int64_t commit_ms;        // 0: 100
+    size_t txn_bytes;         // 0: 8 MiB
     const _Atomic bool *stop; // see task_env
-    uint32_t step_records; // per task and step; 0: 512
+    uint32_t step_records;    // per task and step; 0: 512
     // A new client; `transactional_id` NULL: for reading only.
     int (*log_open)(void *arg, const char *transactional_id, struct log **, struct err *);
     void *log_arg;
@@ -46,8 +46,8 @@ struct worker {
     uint32_t tasks_count;
     struct log_tp *wanted; // assigned by the log, not opened yet
     uint32_t wanted_count;
-    bool assigned; // the log has told which tasks are this worker's
-    uint32_t *leads;       // handle of each sub-topology's lead topic
+    bool assigned;   // the log has told which tasks are this worker's
+    uint32_t *leads; // handle of each sub-topology's lead topic
     struct commit commit;
     char tasks_topic[300];
     int64_t dirty_since_ms; // first uncommitted change; -1: none

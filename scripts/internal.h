@@ -145,7 +145,7 @@ void dsl_finish(struct script *);                        // pushes c.finish()'s 
 void dsl_push_function(struct script *, uint32_t index); // cannot raise
 extern const char dsl_source[];                          // weir_*.lua, made by the build
 extern const size_t dsl_source_size;
-struct slice dsl_code(void); // the same, compiled (dsl_code.c)
+struct slice dsl_code(void);                  // the same, compiled (dsl_code.c)
 const char *dsl_kind(lua_State *, int index); // "stream" … or NULL
 
 // reads.c: what a function's text says

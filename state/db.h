@@ -19,7 +19,7 @@ struct db_options {
 
 struct db;
 int db_open(const char *dir, const struct db_options *, struct db **out, struct err *);
-void db_close(struct db *); // flushes
+void db_close(struct db *);   // flushes
 void db_abandon(struct db *); // closes without: the disk is full, say; the next start replays more
 // Forgets everything not flushed and reopens: what a crash would leave. For tests and simulation.
 int db_crash(struct db *, struct err *);

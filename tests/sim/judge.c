@@ -101,7 +101,8 @@ struct judge_sums judge_window(const struct sim *s, const struct sim_event *e, b
     struct judge_sums w = {0, 0, NAN, NAN, 0};
     for (uint32_t i = 0; i < s->events_count; i++) {
         const struct sim_event *o = &s->events[i];
-        if (o->poison || o->table || (customer ? o->customer != e->customer : o->terminal != e->terminal))
+        if (o->poison || o->table ||
+            (customer ? o->customer != e->customer : o->terminal != e->terminal))
             continue;
         if (o->time <= e->time - delay - size || o->time > e->time - delay || o->id > e->id)
             continue;

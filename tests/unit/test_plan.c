@@ -418,10 +418,9 @@ static void test_circles(void **state)
         r, "app:stream('in'):key_by('b'):count('c',{by='b'}):to('in')",
         "app.lua:5: topic 'in' is read by app 'app' and written with what comes out of it: records "
         "would go round for ever; write to another topic");
-    refused(
-        r, "app:stream('in'):to('mid') app:stream('mid'):filter(yes):to('in')",
-        "app.lua:5: topic 'mid' is read by app 'app' and written with what comes out of it: "
-        "records would go round for ever; write to another topic");
+    refused(r, "app:stream('in'):to('mid') app:stream('mid'):filter(yes):to('in')",
+            "app.lua:5: topic 'mid' is read by app 'app' and written with what comes out of it: "
+            "records would go round for ever; write to another topic");
     shaped(r, "app:stream('in'):to('mid') app:stream('mid'):to('out')",
            "in/1: in{>mid}\nmid/1: mid{>out}");
     assert_int_equal(r->plan->subs[1]->inputs[0].feeders_count, 1);

@@ -140,7 +140,8 @@ static void say(struct wrig *r, int64_t watermark, uint8_t flags)
     buf_release(&b);
 }
 
-// Somebody else writes into a source's topic: while the source may speak, only the source moves time.
+// Somebody else writes into a source's topic: while the source may speak, only the source moves
+// time.
 static void test_others_in_a_sources_topic(void **state)
 {
     struct wrig r;
@@ -174,12 +175,13 @@ static void test_own_output_moves_by_markers(void **state)
 {
     struct wrig r;
     (void)state;
-    wrig_open(&r,
-              WRIG_HEAD
-              "app:stream('in',{value=weir.json(T),time='ts',max_out_of_order='1h'}):to('mid')\n"
-              "app:stream('mid',{value=weir.json(T),time='ts',key='a'}):count('n',{by='a',window='1s'})"
-              ":to('out')\n",
-              1);
+    wrig_open(
+        &r,
+        WRIG_HEAD
+        "app:stream('in',{value=weir.json(T),time='ts',max_out_of_order='1h'}):to('mid')\n"
+        "app:stream('mid',{value=weir.json(T),time='ts',key='a'}):count('n',{by='a',window='1s'})"
+        ":to('out')\n",
+        1);
     wrig_feed(&r, "in", "k", 1, "{\"id\":0,\"ts\":9000,\"a\":\"k\"}");
     wrig_feed(&r, "in", "k", 1, "{\"id\":1,\"ts\":1000,\"a\":\"k\"}");
     assert_int_equal(wrig_run(&r), 0);
