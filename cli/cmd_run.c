@@ -70,14 +70,16 @@ static void print_progress(const struct run_totals *t, const struct run_totals *
 
 static void print_summary(const struct run_totals *t, double elapsed, const char *app)
 {
-    char a[32], b[32], c[32], d[32];
-    fprintf(stderr, "%s: %s records in %.1f s (%s/s), %s written, %s commits\n", app,
-            text_count((int64_t)t->records, a), elapsed,
-            text_count((int64_t)(elapsed > 0 ? (double)t->records / elapsed : 0), b),
-            text_count((int64_t)t->emitted, c), text_count((int64_t)t->commits, d));
-    if (t->source_records + t->sink_records != 0)
-        fprintf(stderr, "  sources read %s, sinks wrote %s\n",
-                text_count((int64_t)t->source_records, a), text_count((int64_t)t->sink_records, b));
+    char a[32], b[32], c[32];
+    fprintf(stderr, "%s: done in %.1f s\n", app, elapsed);
+    if (t->source_records != 0)
+        fprintf(stderr, "  sources read %s (%s/s)\n", text_count((int64_t)t->source_records, a),
+                text_count((int64_t)((double)t->source_records / elapsed), b));
+    fprintf(stderr, "  tasks processed %s records (all stages), wrote %s, in %s commits\n",
+            text_count((int64_t)t->records, a), text_count((int64_t)t->emitted, b),
+            text_count((int64_t)t->commits, c));
+    if (t->sink_records != 0)
+        fprintf(stderr, "  sinks wrote %s\n", text_count((int64_t)t->sink_records, a));
     for (int i = 0; i < DROP_REASONS; i++) {
         if (t->drops[i] != 0)
             fprintf(stderr, "  dropped: %s %s\n", text_count((int64_t)t->drops[i], a),

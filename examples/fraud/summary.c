@@ -54,11 +54,23 @@ static void add_fraud(struct summary *s, const struct training_row *row)
     s->fraud_ids[s->frauds++] = number(row->cells[s->id_at]);
 }
 
+// As a person would write it: a date for `ts`, two decimals for averages and shares.
+static void show_cell(const char *name, struct slice cell, char out[32])
+{
+    char text[32];
+    snprintf(text, sizeof text, "%.*s", (int)cell.n, (const char *)cell.p);
+    if (strcmp(name, "ts") == 0)
+        snprintf(out, 32, "%.16s", text_time(strtoll(text, NULL, 10), (char[32]){0}));
+    else if (strchr(text, '.') != NULL)
+        snprintf(out, 32, "%.2f", strtod(text, NULL));
+    else
+        snprintf(out, 32, "%s", text);
+}
+
 static void show(struct summary *s, const struct training_row *row)
 {
     for (uint32_t i = 0; i < s->columns_count; i++)
-        snprintf(s->shown[s->shown_count][i], sizeof s->shown[0][0], "%.*s", (int)row->cells[i].n,
-                 (const char *)row->cells[i].p);
+        show_cell(s->names[i], row->cells[i], s->shown[s->shown_count][i]);
     s->shown_count++;
 }
 
