@@ -26,8 +26,7 @@ struct dlq {
     struct letters letters;
 };
 
-// --- printing
-// -------------------------------------------------------------------------------------
+// --- printing ----------------------------------------------------------------------------------
 
 static void json_field(struct buf *b, const char *name, struct slice s, bool last)
 {
@@ -135,8 +134,7 @@ static void show_one(const struct letter *l)
     print_bytes("value   ", l->value);
 }
 
-// --- choosing by id
-// -------------------------------------------------------------------------------
+// --- choosing by id ----------------------------------------------------------------------------
 
 static const struct letter *find(const struct dlq *d, const char *id, struct err *err)
 {
@@ -221,8 +219,7 @@ static int show(struct dlq *d, const struct options_args *args, struct err *err)
     return 0;
 }
 
-// --- the command
-// ----------------------------------------------------------------------------------
+// --- the command -------------------------------------------------------------------------------
 
 static int act(struct dlq *d, const char *verb, const struct options_args *args, struct err *err)
 {

@@ -4,8 +4,7 @@
 // counts.
 #include "runtime/plan.h"
 
-// --- circles
-// --------------------------------------------------------------------------------------
+// --- circles -----------------------------------------------------------------------------------
 
 enum colour { WHITE, GREY, BLACK };
 
@@ -89,8 +88,7 @@ static int check_circles(const struct plan *p, struct err *err)
     return 0;
 }
 
-// --- formats
-// --------------------------------------------------------------------------------------
+// --- formats -----------------------------------------------------------------------------------
 
 static int check_formats(const struct graph *g, struct err *err)
 {
@@ -114,8 +112,7 @@ int plan_check(const struct plan *p, struct err *err)
     return check_circles(p, err) != 0 || check_formats(p->graph, err) != 0 ? -1 : 0;
 }
 
-// --- partitions
-// -----------------------------------------------------------------------------------
+// --- partitions --------------------------------------------------------------------------------
 
 static bool read_by_sub(const struct plan *p, uint32_t topic)
 {

@@ -26,8 +26,7 @@ int run_port(const struct run *r)
     return r->net == NULL ? 0 : net_port(r->net);
 }
 
-// --- topics
-// ---------------------------------------------------------------------------------------
+// --- topics ------------------------------------------------------------------------------------
 
 static int32_t existing_partitions(void *arg, const char *topic)
 {
@@ -129,8 +128,7 @@ static int create_topics(struct run *r, struct err *err)
     return rc;
 }
 
-// --- stats
-// ----------------------------------------------------------------------------------------
+// --- stats -------------------------------------------------------------------------------------
 
 static struct task_stats *stats_of(void *arg, const struct plan_sub *s, int32_t partition)
 {
@@ -205,8 +203,7 @@ void run_totals(struct run *r, struct run_totals *t)
     pthread_mutex_unlock(&r->lock);
 }
 
-// --- starting
-// -------------------------------------------------------------------------------------
+// --- starting ----------------------------------------------------------------------------------
 
 static int open_db(struct run *r, struct err *err)
 {
@@ -355,8 +352,7 @@ int run_start(const struct run_options *o, struct run **out, struct err *err)
     return 0;
 }
 
-// --- waiting and stopping
-// -------------------------------------------------------------------------
+// --- waiting and stopping ----------------------------------------------------------------------
 
 static bool all_done(struct run *r)
 {

@@ -50,8 +50,7 @@ static void wait_for_sinks(struct run *r, const _Atomic bool *stop)
         usleep(SINKS_WAIT_US);
 }
 
-// --- who is finished
-// ------------------------------------------------------------------------------
+// --- who is finished ---------------------------------------------------------------------------
 
 static bool sources_done(struct run *r, const char *topic)
 {
@@ -83,8 +82,7 @@ bool run_upstream_done(void *arg, const struct plan_input *in)
     return run_topic_done(r, r->plan->topics[in->topic].name);
 }
 
-// --- workers
-// --------------------------------------------------------------------------------------
+// --- workers -----------------------------------------------------------------------------------
 
 static void publish(struct worker_thread *t, struct worker *w)
 {
@@ -142,8 +140,7 @@ void *run_worker_main(void *arg)
     return NULL;
 }
 
-// --- connectors
-// -----------------------------------------------------------------------------------
+// --- connectors --------------------------------------------------------------------------------
 
 static int put_aside(struct connector_ctx *ctx, const char *cause, const char *where,
                      struct slice key, struct slice value, struct err *err)

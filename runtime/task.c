@@ -8,114 +8,9 @@
 #include "base/text.h"
 #include "log/origin.h"
 
-enum { DROP_SAMPLES = 3, CLOCK_RECORDS = 64, STEP_MS = 50 };
+enum { CLOCK_RECORDS = 64, STEP_MS = 50 };
 
-// --- what operators call
-// --------------------------------------------------------------------------
-
-static void count_drop(struct op_ctx *ctx, const struct op *op, enum drop_reason why,
-                       const struct msg *m)
-{
-    struct task *t = ctx->task;
-    if (m->replay)
-        return;
-    uint64_t n = atomic_fetch_add_explicit(&t->stats->drops[why], 1, memory_order_relaxed);
-    if (n < DROP_SAMPLES)
-        logline(LOG_WARN, "drop", "%s at %s (%s): %s/%d offset %" PRId64 ", time %" PRId64,
-                drop_reason_name(why), op == NULL ? "input" : op->name,
-                op == NULL || op->where == NULL ? t->name : op->where,
-                m->topic == NULL ? "a window" : m->topic, m->partition,
-                m->rec == NULL ? -1 : m->rec->offset, m->time);
-}
-
-static int32_t partition_for(const struct task *t, const struct task_output *o, const struct msg *m)
-{
-    return m->key.p == NULL ? t->partition % o->partitions
-                            : log_partition_of(m->key, o->partitions);
-}
-
-static int emit(struct op_ctx *ctx, uint32_t output, const struct msg *m, struct slice value)
-{
-    struct task *t = ctx->task;
-    struct task_output *o = &t->outputs[output];
-    uint8_t origin[ORIGIN_SIZE];
-    struct log_header header;
-    struct log_record r = {.time = m->time, .key = m->key, .value = value};
-    if (o->carried) {
-        origin_encode(&m->origin, origin);
-        header = origin_header(origin);
-        r.headers = &header;
-        r.headers_count = 1;
-    }
-    struct log_tp tp = {o->topic, partition_for(t, o, m)};
-    t->changed = true;
-    atomic_fetch_add_explicit(&t->stats->emitted, 1, memory_order_relaxed);
-    return t->env->log->ops->append(t->env->log, tp, &r, ctx->err);
-}
-
-// --- failures
-// -------------------------------------------------------------------------------------
-
-static const char *class_of(const struct err *e)
-{
-    return e->code == ERR_CORRUPT ? "decode" : err_code_name(e->code);
-}
-
-// Errors of the log or the database are not the record's fault.
-static bool is_record_fault(const struct err *e)
-{
-    return e->code == ERR_CORRUPT || e->code == ERR_SCRIPT || e->code == ERR_INVALID ||
-           e->code == ERR_LIMIT || e->code == ERR_UNSUPPORTED;
-}
-
-static int set_aside(struct op_ctx *ctx, const struct op *at, const struct msg *m)
-{
-    struct task *t = ctx->task;
-    struct err *err = ctx->err;
-    ctx->failed = NULL;
-    if (!is_record_fault(err))
-        return -1;
-    if (m->replay) // it was set aside when it was read first
-        return 0;
-    const char *where = at != NULL && at->where != NULL ? at->where : t->name;
-    int64_t offset = m->rec == NULL ? m->origin.offset : m->rec->offset;
-    if (t->env->plan->graph->on_error == ON_ERROR_STOP) {
-        char cause[sizeof(err->text)];
-        snprintf(cause, sizeof(cause), "%s", err->text);
-        t->stopping = true;
-        return err_set(err, ERR_SCRIPT,
-                       "%s: %s/%d offset %" PRId64
-                       ": %s. The app stops because it says on_error = \"stop\"; with "
-                       "\"dead_letter\" the record is set aside",
-                       where, m->topic, m->partition, offset, cause);
-    }
-    t->slow = true;
-    struct dead_letter d = {.app = t->env->plan->graph->app,
-                            .stage = at == NULL ? "input" : at->name,
-                            .where = where,
-                            .cause = err->text,
-                            .error_class = class_of(err),
-                            .topic = m->topic,
-                            .partition = m->partition,
-                            .offset = offset,
-                            .time = m->time,
-                            .key = m->rec == NULL ? m->key : m->rec->key,
-                            .value = m->rec == NULL ? (struct slice){0} : m->rec->value};
-    struct err why;
-    struct log_tp to = {t->env->dead_letters_topic, 0};
-    t->changed = true;
-    if (atomic_fetch_add_explicit(&t->stats->dead, 1, memory_order_relaxed) < DROP_SAMPLES)
-        logline(LOG_WARN, "dead-letter", "%s (%s) %s/%d offset %" PRId64 ": %s", d.stage, where,
-                m->topic, m->partition, offset, err->text);
-    if (dead_letter_append(t->env->log, to, &d, &why) != 0) {
-        *err = why;
-        return -1;
-    }
-    return 0;
-}
-
-// --- event time
-// -----------------------------------------------------------------------------------
+// --- event time --------------------------------------------------------------------------------
 
 // Tells one tree. What a timer sends on may fail further down like any record; there is no input
 // record to set aside then, only the place and the cause.
@@ -130,7 +25,7 @@ static int tell(struct task *t, const struct task_input *in, struct op *root, in
                         .topic = in->topic_name,
                         .partition = in->tp.partition,
                         .origin = {.offset = -1}};
-        if (t->stopping || set_aside(&t->ctx, t->ctx.failed, &m) != 0)
+        if (t->stopping || task_set_aside(&t->ctx, t->ctx.failed, &m) != 0)
             return -1;
     }
 }
@@ -170,8 +65,7 @@ static int advance(struct task *t)
     return 0;
 }
 
-// --- one record
-// -----------------------------------------------------------------------------------
+// --- one record --------------------------------------------------------------------------------
 
 static int read_time(struct task_input *in, struct msg *m, struct err *err)
 {
@@ -243,7 +137,7 @@ static int push_roots(struct task *t, struct task_input *in, struct msg *m)
             continue;
         o->records_in++;
         if (o->ops->process(o, &t->ctx, m) != 0 &&
-            set_aside(&t->ctx, t->ctx.failed == NULL ? o : t->ctx.failed, m) != 0)
+            task_set_aside(&t->ctx, t->ctx.failed == NULL ? o : t->ctx.failed, m) != 0)
             return -1;
     }
     return 0;
@@ -264,13 +158,13 @@ static int one_data_record(struct task *t, uint32_t index, const struct rec *rec
     arena_reset(&t->arena);
     t->ctx.failed = NULL;
     if (open_value(t, in, &m, &doc) != 0)
-        return m.replay ? 0 : set_aside(&t->ctx, NULL, &m);
+        return m.replay ? 0 : task_set_aside(&t->ctx, NULL, &m);
     if (!m.replay && wm_record(&t->wm, index, m.time, t->ctx.wall_ms) != WM_TAKE) {
-        count_drop(&t->ctx, NULL, DROP_FUTURE, &m);
+        task_drop(&t->ctx, NULL, DROP_FUTURE, &m);
         err_set(t->ctx.err, ERR_INVALID,
                 "its time %" PRId64 " lies too far ahead (max_future / max_jump of the stream)",
                 m.time);
-        return set_aside(&t->ctx, NULL, &m);
+        return task_set_aside(&t->ctx, NULL, &m);
     }
     if (m.origin.topic == in->topic_hash && m.time > in->foreign_high)
         in->foreign_high = m.time;
@@ -304,8 +198,7 @@ static int one_record(struct task *t, uint32_t index)
     return rc == 0 ? advance(t) : rc;
 }
 
-// --- choosing the input
-// ---------------------------------------------------------------------------
+// --- choosing the input ------------------------------------------------------------------------
 
 // A bounded run does not go on for what others write meanwhile.
 static bool at_stop(const struct task_input *in, const struct rec *head)
@@ -454,8 +347,7 @@ bool task_deliver(struct task *t, struct rec_batch *b)
     return false;
 }
 
-// --- the end of a bounded run
-// ---------------------------------------------------------------------
+// --- the end of a bounded run ------------------------------------------------------------------
 
 int task_try_end(struct task *t, struct err *err)
 {
@@ -521,8 +413,7 @@ bool task_drained(const struct task *t)
     return true;
 }
 
-// --- opening and closing
-// --------------------------------------------------------------------------
+// --- opening and closing -----------------------------------------------------------------------
 
 static int find_stops(struct task *t, struct err *err)
 {
@@ -563,9 +454,9 @@ int task_open(const struct task_env *env, const struct plan_sub *sub, int32_t pa
                              .err = &t->err,
                              .watermark = INT64_MIN,
                              .task = t,
-                             .drop = count_drop,
-                             .emit = emit,
-                             .set_aside = set_aside};
+                             .drop = task_drop,
+                             .emit = task_emit,
+                             .set_aside = task_set_aside};
     atomic_store(&stats->watermark, INT64_MIN);
     atomic_store(&stats->event_time, INT64_MIN);
     if (start(t, err) != 0) {

@@ -152,6 +152,10 @@ void task_applied(struct task *t);
 // The transaction is gone: forget what it changed and go back to the last committed mark.
 int task_rewind(struct task *t, struct err *err);
 
+// runtime/task_calls.c: the functions of struct op_ctx
+void task_drop(struct op_ctx *ctx, const struct op *op, enum drop_reason why, const struct msg *m);
+int task_emit(struct op_ctx *ctx, uint32_t output, const struct msg *m, struct slice value);
+int task_set_aside(struct op_ctx *ctx, const struct op *at, const struct msg *m);
 // runtime/task_build.c
 int task_build(struct task *t, struct err *err);
 // runtime/restore.c: state and position as committed, from the changelogs

@@ -163,8 +163,7 @@ static int settle(struct test_driver *d, struct err *err)
     return rc == 1 ? err_set(err, ERR_LIMIT, "the app does not come to rest") : rc;
 }
 
-// --- piping in
-// ------------------------------------------------------------------------------------
+// --- piping in ---------------------------------------------------------------------------------
 
 static const struct node *reader_of(struct test_driver *d, const char *topic)
 {
@@ -284,8 +283,7 @@ int test_driver_pipe(struct test_driver *d, const struct testfile_pipe *p, struc
     return rc != 0 || settle(d, err) < 0 ? -1 : 0;
 }
 
-// --- time
-// -----------------------------------------------------------------------------------------
+// --- time --------------------------------------------------------------------------------------
 
 int test_driver_advance(struct test_driver *d, int64_t ms, struct err *err)
 {
@@ -307,8 +305,7 @@ int test_driver_finish(struct test_driver *d, struct err *err)
     return rc < 0 ? -1 : 0;
 }
 
-// --- as a host of test files
-// ----------------------------------------------------------------------
+// --- as a host of test files -------------------------------------------------------------------
 
 static int host_start(void *arg, const char *app, const struct script_param *params, uint32_t n,
                       int32_t partitions, struct err *err)

@@ -4,8 +4,7 @@
 #include "base/text.h"
 #include "runtime/test_driver_state.h"
 
-// --- reading out
-// ----------------------------------------------------------------------------------
+// --- reading out -------------------------------------------------------------------------------
 
 static struct out_topic *out_of(struct test_driver *d, const char *topic, int32_t partitions)
 {

@@ -10,8 +10,7 @@ enum {
     POLLS_PER_STEP = 16,
 };
 
-// --- assignment
-// -----------------------------------------------------------------------------------
+// --- assignment --------------------------------------------------------------------------------
 
 static void on_assigned(void *arg, const struct log_tp *tps, uint32_t n)
 {
@@ -83,8 +82,7 @@ static int open_wanted(struct worker *w, struct err *err)
     return 0;
 }
 
-// --- opening and closing
-// --------------------------------------------------------------------------
+// --- opening and closing -----------------------------------------------------------------------
 
 static int open_names(struct worker *w, struct err *err)
 {
@@ -171,8 +169,7 @@ void worker_close(struct worker *w)
     free(w);
 }
 
-// --- stepping
-// -------------------------------------------------------------------------------------
+// --- stepping ----------------------------------------------------------------------------------
 
 static int take_batches(struct worker *w, int64_t wait_ms, struct err *err)
 {

@@ -9,8 +9,7 @@
 
 enum { PARAMS_MAX = 64 };
 
-// --- starting the app of a case
-// -------------------------------------------------------------------
+// --- starting the app of a case ----------------------------------------------------------------
 
 int testfile_raise(lua_State *l, const struct err *err)
 {
@@ -102,8 +101,7 @@ static int test_app(lua_State *l)
     return 0;
 }
 
-// --- what a case can do
-// ---------------------------------------------------------------------------
+// --- what a case can do ------------------------------------------------------------------------
 
 static void pipe_one(lua_State *l, struct runner *r, const char *topic, int index, int options)
 {
@@ -174,8 +172,7 @@ static int case_finish(lua_State *l)
                : 0;
 }
 
-// --- the module
-// -----------------------------------------------------------------------------------
+// --- the module --------------------------------------------------------------------------------
 
 static const luaL_Reg case_methods[] = {
     {"pipe", case_pipe},

@@ -121,8 +121,7 @@ static void compare(struct expectation *e, uint32_t number, const struct value *
     print_value(e->l, "of", got);
 }
 
-// --- reading
-// --------------------------------------------------------------------------------------
+// --- reading -----------------------------------------------------------------------------------
 
 // `topic` NULL: the dead letters.
 static struct records take_all(lua_State *l, const char *topic)
@@ -165,8 +164,7 @@ static struct records wanted(lua_State *l, int index)
     return all;
 }
 
-// --- expectations
-// ---------------------------------------------------------------------------------
+// --- expectations ------------------------------------------------------------------------------
 
 static void in_order(struct expectation *e, const struct records *want, const struct records *got)
 {

@@ -4,8 +4,7 @@
 #include <inttypes.h>
 #include <math.h>
 
-// --- reading what came out
-// ------------------------------------------------------------------------
+// --- reading what came out ---------------------------------------------------------------------
 
 int judge_read_rows(struct sim *s, const char *topic, struct judge_rows *out, struct err *err)
 {

@@ -7,8 +7,7 @@
 
 #include "tests/sim/judge.h"
 
-// --- features
-// -------------------------------------------------------------------------------------
+// --- features ----------------------------------------------------------------------------------
 
 #define FEATURES                                                                                   \
     "  :filter(good)\n"                                                                            \
@@ -75,8 +74,7 @@ static int judge_features(struct sim *s, struct err *err)
     return judge_dead_letters(s, err);
 }
 
-// --- counts per key, every update
-// -----------------------------------------------------------------
+// --- counts per key, every update --------------------------------------------------------------
 
 static const char counts[] =
     TX_SCHEMA "app:stream('in', {value=weir.json(Tx), time='ts'}):filter(good)\n"
@@ -115,8 +113,7 @@ static int judge_counts(struct sim *s, struct err *err)
                : err_set(err, ERR_CORRUPT, "%u rows, should be %u", rows.count, total);
 }
 
-// --- hourly windows, once closed, by a Lua fold
-// ----------------------------------------------------
+// --- hourly windows, once closed, by a Lua fold ------------------------------------------------
 
 static const char windows[] =
     TX_SCHEMA "app:stream('in', {value=weir.json(Tx), time='ts'}):filter(good)\n"
@@ -171,8 +168,7 @@ static int judge_windows(struct sim *s, struct err *err)
     return judge_dead_letters(s, err);
 }
 
-// --- stream-table join
-// ----------------------------------------------------------------------------
+// --- stream-table join -------------------------------------------------------------------------
 
 static const char joins[] =
     TX_SCHEMA "app:source('feed-table', {connector='file', to='limits', path='-', "

@@ -14,8 +14,7 @@ static int key_of(struct slice key, int below)
     return k >= 0 && k < below ? k : -1;
 }
 
-// --- features at arrival
-// --------------------------------------------------------------------------
+// --- features at arrival -----------------------------------------------------------------------
 
 static const char arrivals[] =
     TX_SCHEMA "app:stream('in', {value=weir.json(Tx), time='ts', key='customer_id'}):filter(good)\n"
@@ -65,8 +64,7 @@ static int judge_arrivals(struct sim *s, struct err *err)
     return judge_dead_letters(s, err);
 }
 
-// --- sum and reduce, every update
-// -----------------------------------------------------------------
+// --- sum and reduce, every update --------------------------------------------------------------
 
 static const char sums[] = TX_SCHEMA
     "local s = app:stream('in', {value=weir.json(Tx), time='ts', key='customer_id'}):filter(good)\n"
@@ -115,8 +113,7 @@ static int judge_sums_scenario(struct sim *s, struct err *err)
                : judge_dead_letters(s, err);
 }
 
-// --- windows, every update
-// ------------------------------------------------------------------------
+// --- windows, every update ---------------------------------------------------------------------
 
 static const char window_updates[] =
     TX_SCHEMA "app:stream('in', {value=weir.json(Tx), time='ts'}):filter(good)\n"
@@ -165,8 +162,7 @@ static int judge_window_updates(struct sim *s, struct err *err)
     return judge_dead_letters(s, err);
 }
 
-// --- two stages
-// -----------------------------------------------------------------------------------
+// --- two stages --------------------------------------------------------------------------------
 
 static const char stages[] = TX_SCHEMA
     "app:stream('in', {value=weir.json(Tx), time='ts', key='customer_id'}):filter(good)\n"
@@ -203,8 +199,7 @@ static int judge_stages(struct sim *s, struct err *err)
                : err_set(err, ERR_CORRUPT, "the windows sum up to %g, should be %g", seen, all);
 }
 
-// --- late records
-// ---------------------------------------------------------------------------------
+// --- late records ------------------------------------------------------------------------------
 
 static const char late[] = TX_TYPES
     "app:stream('in', {value=weir.json(Tx), time='ts', key='customer_id', "

@@ -38,8 +38,7 @@ static enum memory_fault at_commit(void *arg)
     return faults[prng_below(&s->random, ARRAY_COUNT(faults))];
 }
 
-// --- events
-// ---------------------------------------------------------------------------------------
+// --- events ------------------------------------------------------------------------------------
 
 static void make_events(struct sim *s)
 {
@@ -153,8 +152,7 @@ static int feed(struct sim *s, struct err *err)
     return 0;
 }
 
-// --- the engine's surroundings
-// --------------------------------------------------------------------
+// --- the engine's surroundings -----------------------------------------------------------------
 
 static int open_client(void *arg, const char *id, struct log **out, struct err *err)
 {
@@ -278,8 +276,7 @@ static int open_world(struct sim *s, struct err *err)
     return 0;
 }
 
-// --- crashing
-// -------------------------------------------------------------------------------------
+// --- crashing ----------------------------------------------------------------------------------
 
 static void close_workers(struct sim *s)
 {
