@@ -6,6 +6,7 @@ usage: tools/tidy.py [ROOT]      exits with 1 and a list when something is off
 """
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -69,9 +70,21 @@ def check_include(path, folder, number, what):
             say(path, number, f"{folder}/ may not include {other}/ (ARCHITECTURE.md, Folders)")
 
 
+def files():
+    """What git knows; without git, what lies here, less the build and hidden folders."""
+    if shutil.which("git"):
+        listed = subprocess.run(["git", "-C", ROOT, "ls-files"], capture_output=True, text=True)
+        if listed.returncode == 0:
+            return listed.stdout.split("\n")
+    found = []
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = [f for f in folders if f not in ("build", "weir-data") and f[0] != "."]
+        found += [os.path.relpath(os.path.join(folder, n), ROOT) for n in names]
+    return sorted(found)
+
+
 def main():
-    files = subprocess.run(["git", "-C", ROOT, "ls-files"], capture_output=True, text=True).stdout
-    for path in files.split("\n"):
+    for path in files():
         full = os.path.join(ROOT, path)
         if not path or not os.path.isfile(full) or os.path.islink(full):
             continue
