@@ -12,6 +12,7 @@
 enum {
     MEMORY_BYTES = 128 << 20,
     FLUSH_MS = 600000,
+    TXN_BYTES = 16 << 20, // of all workers' open transactions
     COMMIT_MS_LIVE = 100,
     COMMIT_MS_BOUNDED = 1000,
 };
@@ -235,6 +236,7 @@ static void worker_settings(struct run *r)
         .commit_ms = r->options.commit_ms != 0 ? r->options.commit_ms
                      : r->options.bounded      ? COMMIT_MS_BOUNDED
                                                : COMMIT_MS_LIVE,
+        .txn_bytes = TXN_BYTES / share,
         .log_open = run_log_open,
         .log_arg = r,
         .upstream_done = run_upstream_done,
