@@ -68,7 +68,8 @@ static void print_progress(const struct run_totals *t, const struct run_totals *
     fflush(stderr);
 }
 
-static void print_summary(const struct run_totals *t, double elapsed, const char *app)
+static void print_summary(const struct run_totals *t, double elapsed, const char *app,
+                          const char *data)
 {
     char a[32], b[32], c[32];
     fprintf(stderr, "%s: done in %.1f s\n", app, elapsed);
@@ -86,8 +87,8 @@ static void print_summary(const struct run_totals *t, double elapsed, const char
                     drop_reason_name((enum drop_reason)i));
     }
     if (t->dead + t->bad_records != 0)
-        fprintf(stderr, "  dead letters: %s (weir dlq list shows them)\n",
-                text_count((int64_t)(t->dead + t->bad_records), a));
+        fprintf(stderr, "  dead letters: %s (weir dlq list --data %s shows them)\n",
+                text_count((int64_t)(t->dead + t->bad_records), a), data);
 }
 
 static void print_json(const struct run_totals *t, double elapsed, const char *app)
@@ -174,7 +175,7 @@ static int run_app(const char *command, const char *path, struct settings *s)
     if (s->json)
         print_json(&t, now_s() - start, app);
     else if (!s->quiet)
-        print_summary(&t, now_s() - start, app);
+        print_summary(&t, now_s() - start, app, s->data);
     if (rc < 0)
         return options_fail(command, &err, 1);
     if (!s->bounded || t.dead < t.records || t.dead == 0)

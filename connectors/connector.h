@@ -10,6 +10,7 @@
 #pragma once
 
 #include "base/clk.h"
+#include "base/counter.h"
 #include "formats/doc.h"
 #include "log/log.h"
 #include "operators/graph.h"
@@ -22,13 +23,6 @@ struct connector_stats { // written by the connector's thread, read by others (r
     _Atomic int64_t event_time;   // highest event time seen; INT64_MIN: none
     _Atomic bool finished;
 };
-
-// One writer per counter, so no locked instruction is needed.
-static inline void connector_count(_Atomic uint64_t *counter, uint64_t n)
-{
-    uint64_t now = atomic_load_explicit(counter, memory_order_relaxed);
-    atomic_store_explicit(counter, now + n, memory_order_relaxed);
-}
 
 struct connector_ctx {                 // borrowed from open until close
     const struct connector_spec *spec; // borrowed for the connector's life

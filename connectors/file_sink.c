@@ -114,8 +114,8 @@ static int end_file(struct file_sink *s, struct sink_part *p, int64_t next_offse
     sink_output_close(p->out);
     p->out = NULL;
     if (s->ctx->stats != NULL) {
-        connector_count(&s->ctx->stats->commits, 1);
-        connector_count(&s->ctx->stats->bytes, (uint64_t)p->file.bytes);
+        counter_add(&s->ctx->stats->commits, 1);
+        counter_add(&s->ctx->stats->bytes, (uint64_t)p->file.bytes);
     }
     return 0;
 }
@@ -133,7 +133,7 @@ static int set_aside(struct file_sink *s, struct sink_part *p, const struct rec 
         return -1;
     s->letters = true;
     if (s->ctx->stats != NULL)
-        connector_count(&s->ctx->stats->bad, 1);
+        counter_add(&s->ctx->stats->bad, 1);
     return s->ctx->dead_letter(s->ctx, why->text, where, r->key, r->value, e);
 }
 
@@ -148,7 +148,7 @@ static int write_row(struct file_sink *s, struct sink_part *p, const struct rec 
         p->file.max_time = r->time;
     p->next_row++;
     if (s->ctx->stats != NULL) {
-        connector_count(&s->ctx->stats->records, 1);
+        counter_add(&s->ctx->stats->records, 1);
         if (r->time > atomic_load_explicit(&s->ctx->stats->event_time, memory_order_relaxed))
             atomic_store_explicit(&s->ctx->stats->event_time, r->time, memory_order_relaxed);
     }

@@ -173,7 +173,7 @@ static void publish_stats(struct file_source *s)
         return;
     uint64_t raw = s->reader == NULL ? 0 : (uint64_t)line_reader_raw(s->reader);
     atomic_store_explicit(&st->bytes, s->done_raw + raw, memory_order_relaxed);
-    connector_count(&st->commits, 1);
+    counter_add(&st->commits, 1);
     atomic_store_explicit(&st->event_time, s->pos.max_time, memory_order_relaxed);
 }
 
@@ -257,7 +257,7 @@ static int set_aside(struct file_source *s, const struct source_row *row, struct
     char where[PATH_MAX + 32];
     snprintf(where, sizeof where, "%s:%lld", s->pos.path, (long long)s->pos.line + 1);
     if (s->ctx->stats != NULL)
-        connector_count(&s->ctx->stats->bad, 1);
+        counter_add(&s->ctx->stats->bad, 1);
     return source_log_dead_letter(&s->log, row->reason, where, row->raw, e);
 }
 
@@ -275,7 +275,7 @@ static int deliver(struct file_source *s, const struct source_row *row, struct e
     if (r.time > s->pos.max_time)
         s->pos.max_time = r.time;
     if (s->ctx->stats != NULL)
-        connector_count(&s->ctx->stats->records, 1);
+        counter_add(&s->ctx->stats->records, 1);
     return 0;
 }
 

@@ -8,6 +8,7 @@
 //     cleared when the transaction ends, so a repeated commit finds it.
 // M2  A fenced client writes nothing: the epoch is compared before anything else in a commit.
 // M3  Records handed out live in the lease only; nothing points into the shared log.
+#include "log/handout.h"
 #include "log/memory_log.h"
 
 #include "base/hash.h"
@@ -45,9 +46,7 @@ struct client {
     uint32_t topics_count;
     struct reading *readings;
     uint32_t readings_count, turn;
-    struct log_subscription subscription;
-    uint32_t *subscribed; // owned copy of subscription.topics
-    bool hand_out;        // the listener has not been told yet
+    struct handout handout;
     enum state state;
     struct pending *pending;
     uint32_t pending_count, pending_size;
@@ -82,7 +81,7 @@ static void client_close(struct log *l)
     }
     free(c->topics);
     free(c->readings);
-    free(c->subscribed);
+    handout_release(&c->handout);
     free(c->pending);
     free(c);
 }
@@ -140,38 +139,14 @@ static int client_topic_delete(struct log *l, const char *name, struct err *e)
 
 static int client_subscribe(struct log *l, const struct log_subscription *s, struct err *e)
 {
-    struct client *c = of(l);
-    if (s->members == 0 || s->member >= s->members)
-        return err_set(e, ERR_INVALID, "member %u of %u", s->member, s->members);
-    free(c->subscribed);
-    size_t n = s->topics_count * sizeof s->topics[0];
-    c->subscribed = check_alloc(malloc(n + 1));
-    if (n != 0)
-        memcpy(c->subscribed, s->topics, n);
-    c->subscription = *s;
-    c->subscription.topics = c->subscribed;
-    c->hand_out = true;
-    return 0;
+    return handout_set(&of(l)->handout, s, e);
 }
 
-static void hand_out(struct client *c)
+static int32_t partitions_of(void *arg, uint32_t topic)
 {
-    const struct log_subscription *s = &c->subscription;
-    struct log_tp *tps = NULL;
-    uint32_t n = 0;
-    c->hand_out = false;
-    for (uint32_t t = 0; t < s->topics_count; t++) {
-        CHECK(s->topics[t] < c->topics_count);
-        int32_t partitions = c->topics[s->topics[t]]->info.partitions;
-        tps = check_alloc(realloc(tps, (n + (uint32_t)partitions) * sizeof tps[0]));
-        for (int32_t p = 0; p < partitions; p++) {
-            if ((t + (uint32_t)p) % s->members == s->member)
-                tps[n++] = (struct log_tp){s->topics[t], p};
-        }
-    }
-    if (s->listener.assigned != NULL)
-        s->listener.assigned(s->listener.arg, tps, n);
-    free(tps);
+    const struct client *c = arg;
+    CHECK(topic < c->topics_count);
+    return c->topics[topic]->info.partitions;
 }
 
 static struct reading *reading_of(struct client *c, struct log_tp tp)
@@ -302,8 +277,8 @@ static int client_poll(struct log *l, int64_t wait_ms, struct rec_batch *out, st
     (void)wait_ms;
     struct client *c = of(l);
     *out = (struct rec_batch){0};
-    if (c->hand_out)
-        hand_out(c);
+    if (c->handout.due)
+        handout_tell(&c->handout, partitions_of, c);
     if (c->readings_count == 0)
         return 0;
     uint32_t first = c->options.seed == 0 ? c->turn : (uint32_t)prng_below(&c->prng, UINT32_MAX);

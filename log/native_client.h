@@ -4,6 +4,7 @@
 // (polling, leases).
 #pragma once
 
+#include "log/handout.h"
 #include "log/batch.h"
 #include "log/native.h"
 
@@ -56,9 +57,7 @@ struct native_client {
 
     struct native_reading *readings;
     uint32_t readings_count, turn;
-    struct log_subscription subscription;
-    uint32_t *subscribed; // owned copy of subscription.topics
-    bool hand_out;        // the listener has not been told yet
+    struct handout handout;
     struct native_lease *free_leases;
     struct native_lease **leases; // all there are
     uint32_t leases_count;

@@ -9,38 +9,14 @@ enum { LEASE_KEEP = 8 << 20 }; // a lease that grew beyond this gives its memory
 
 int native_subscribe(struct log *l, const struct log_subscription *s, struct err *e)
 {
-    struct native_client *c = native_of(l);
-    if (s->members == 0 || s->member >= s->members)
-        return err_set(e, ERR_INVALID, "member %u of %u", s->member, s->members);
-    free(c->subscribed);
-    size_t n = s->topics_count * sizeof s->topics[0];
-    c->subscribed = check_alloc(malloc(n + 1));
-    if (n != 0)
-        memcpy(c->subscribed, s->topics, n);
-    c->subscription = *s;
-    c->subscription.topics = c->subscribed;
-    c->hand_out = true;
-    return 0;
+    return handout_set(&native_of(l)->handout, s, e);
 }
 
-static void hand_out(struct native_client *c)
+static int32_t partitions_of(void *arg, uint32_t topic)
 {
-    const struct log_subscription *s = &c->subscription;
-    struct log_tp *tps = NULL;
-    uint32_t n = 0;
-    c->hand_out = false;
-    for (uint32_t t = 0; t < s->topics_count; t++) {
-        CHECK(s->topics[t] < c->topics_count);
-        int32_t partitions = c->topics[s->topics[t]]->info.partitions;
-        tps = check_alloc(realloc(tps, (n + (size_t)partitions + 1) * sizeof tps[0]));
-        for (int32_t p = 0; p < partitions; p++) {
-            if ((t + (uint32_t)p) % s->members == s->member)
-                tps[n++] = (struct log_tp){s->topics[t], p};
-        }
-    }
-    if (s->listener.assigned != NULL)
-        s->listener.assigned(s->listener.arg, tps, n);
-    free(tps);
+    const struct native_client *c = arg;
+    CHECK(topic < c->topics_count);
+    return c->topics[topic]->info.partitions;
 }
 
 static struct native_reading *reading_of(struct native_client *c, struct log_tp tp)
@@ -168,7 +144,7 @@ void native_read_close(struct native_client *c)
     }
     free(c->leases);
     free(c->readings);
-    free(c->subscribed);
+    handout_release(&c->handout);
 }
 
 // --- polling ------------------------------------------------------------------------------------
@@ -250,8 +226,8 @@ int native_poll(struct log *l, int64_t wait_ms, struct rec_batch *out, struct er
 {
     struct native_client *c = native_of(l);
     *out = (struct rec_batch){0};
-    if (c->hand_out)
-        hand_out(c);
+    if (c->handout.due)
+        handout_tell(&c->handout, partitions_of, c);
     int64_t deadline = 0;
     for (;;) {
         uint64_t progress = broker_progress(c->broker); // before looking: nothing slips between

@@ -191,7 +191,7 @@ static int one_record(struct task *t, uint32_t index)
     } else {
         rc = one_data_record(t, index, rec);
         t->processed++;
-        atomic_fetch_add_explicit(&t->stats->records, 1, memory_order_relaxed);
+        counter_add(&t->stats->records, 1);
     }
     t->changed = true;
     intake_pop(&in->intake);

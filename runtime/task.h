@@ -21,6 +21,7 @@
 #include <stdatomic.h>
 
 #include "base/clk.h"
+#include "base/counter.h"
 #include "operators/build.h"
 #include "runtime/dead_letter.h"
 #include "runtime/intake.h"

@@ -12,13 +12,12 @@ enum { DROP_SAMPLES = 3 };
 
 // --- what operators call -----------------------------------------------------------------------
 
-void task_drop(struct op_ctx *ctx, const struct op *op, enum drop_reason why,
-                       const struct msg *m)
+void task_drop(struct op_ctx *ctx, const struct op *op, enum drop_reason why, const struct msg *m)
 {
     struct task *t = ctx->task;
     if (m->replay)
         return;
-    uint64_t n = atomic_fetch_add_explicit(&t->stats->drops[why], 1, memory_order_relaxed);
+    uint64_t n = counter_add(&t->stats->drops[why], 1);
     if (n < DROP_SAMPLES)
         logline(LOG_WARN, "drop", "%s at %s (%s): %s/%d offset %" PRId64 ", time %" PRId64,
                 drop_reason_name(why), op == NULL ? "input" : op->name,
@@ -48,7 +47,7 @@ int task_emit(struct op_ctx *ctx, uint32_t output, const struct msg *m, struct s
     }
     struct log_tp tp = {o->topic, partition_for(t, o, m)};
     t->changed = true;
-    atomic_fetch_add_explicit(&t->stats->emitted, 1, memory_order_relaxed);
+    counter_add(&t->stats->emitted, 1);
     return t->env->log->ops->append(t->env->log, tp, &r, ctx->err);
 }
 
@@ -102,7 +101,7 @@ int task_set_aside(struct op_ctx *ctx, const struct op *at, const struct msg *m)
     struct err why;
     struct log_tp to = {t->env->dead_letters_topic, 0};
     t->changed = true;
-    if (atomic_fetch_add_explicit(&t->stats->dead, 1, memory_order_relaxed) < DROP_SAMPLES)
+    if (counter_add(&t->stats->dead, 1) < DROP_SAMPLES)
         logline(LOG_WARN, "dead-letter", "%s (%s) %s/%d offset %" PRId64 ": %s", d.stage, where,
                 m->topic, m->partition, offset, err->text);
     if (dead_letter_append(t->env->log, to, &d, &why) != 0) {
@@ -111,4 +110,3 @@ int task_set_aside(struct op_ctx *ctx, const struct op *at, const struct msg *m)
     }
     return 0;
 }
-
